@@ -1,0 +1,43 @@
+"""Options, markers and the settings that hold for every test."""
+
+import os
+from pathlib import Path
+
+# Before JAX starts: four CPU devices, for the tests that spread pixels over them.
+os.environ["XLA_FLAGS"] = (
+    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
+)
+
+import hypothesis
+import jax
+import pytest
+
+GOLDEN = Path(__file__).parent / "golden"
+
+jax.config.update("jax_platforms", "cpu")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_threefry_partitionable", True)
+
+# The first example of a test compiles, so no deadline; the same examples each run.
+hypothesis.settings.register_profile(
+    "jaxcoadd", deadline=None, derandomize=True, max_examples=12
+)
+hypothesis.settings.load_profile("jaxcoadd")
+
+
+def pytest_addoption(parser):
+    """Say where the recorded cases and the full data are."""
+    parser.addoption(
+        "--golden", type=Path, default=GOLDEN, help="folder of recorded cases"
+    )
+    parser.addoption(
+        "--data", type=Path, default=None, help="folder with saao_kb13475, whole"
+    )
+
+
+@pytest.fixture(params=[32, 64], ids=["32bit", "64bit"])
+def precision(request):
+    """Run the test in 32 and in 64 bits."""
+    with jax.enable_x64(request.param == 64):
+        yield request.param
