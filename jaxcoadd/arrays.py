@@ -27,3 +27,4 @@ PixelKept = Bool[Array, " pixel"]
 PerWarp = Float[Array, " warp"]
 Present = Bool[Array, " warp"]
 FloatScalar = float | Float[Array, ""]
+WeightUnit = Float[Array, "#pixel"] | FloatScalar

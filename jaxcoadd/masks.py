@@ -8,6 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Shaped, UInt32
 
+from jaxcoadd.arrays import FloatScalar
+from jaxcoadd.folding import fold_warps
+
 MAX_PLANES = 32
 
 
@@ -159,3 +162,80 @@ def has_any(
 ) -> Bool[Array, "*shape"]:
     """Tell where a mask has at least one of the bits of a bit value."""
     return (mask & jnp.uint32(bits)) != 0
+
+
+def union_masks(
+    masks: UInt32[Array, "warp *shape"],
+    *,
+    where: Bool[Array, "warp *shape"] | None = None,
+) -> UInt32[Array, "*shape"]:
+    """Unite the bits of all masks, or of those pixels where `where` is True."""
+    if where is None:
+        where = jnp.ones(masks.shape, bool)
+    return fold_warps(
+        lambda union, mask, kept: union | jnp.where(kept, mask, jnp.uint32(0)),
+        jnp.zeros(masks.shape[1:], jnp.uint32),
+        masks,
+        where,
+    )
+
+
+def propagate_masks(
+    masks: UInt32[Array, "warp *shape"],
+    weights: Float[Array, "warp *#shape"],
+    *,
+    kept: Bool[Array, "warp *shape"],
+    thresholds: Mapping[int, FloatScalar],
+) -> UInt32[Array, "*shape"]:
+    """Find the bits that too much of the rejected weight has.
+
+    Parameters
+    ----------
+    masks
+        Masks of all inputs.
+    weights
+        Their weights; a trailing axis may have length 1.
+    kept
+        Which inputs are used; the others are rejected.
+    thresholds
+        Bit number to threshold. Bits below the highest one have 1 by default, which
+        only negative weights can exceed.
+
+    Returns
+    -------
+    UInt32[Array, "*shape"]
+        Bits b where R / (W + R) exceeds the threshold, R being the weight of rejected
+        inputs with the bit and W that of the inputs used.
+    """
+    zero = jnp.zeros(masks.shape[1:], weights.dtype)
+    bits = range(max(thresholds, default=-1) + 1)
+
+    def step(sums, mask, weight, used):
+        weight = jnp.broadcast_to(weight, mask.shape)
+        rejected = [
+            sums[1 + bit] + jnp.where(~used & has_any(mask, 1 << bit), weight, 0)
+            for bit in bits
+        ]
+        return (sums[0] + jnp.where(used, weight, 0), *rejected)
+
+    used, *rejected = fold_warps(
+        step, (zero,) * (1 + len(bits)), masks, weights, kept
+    )
+    result = jnp.zeros(masks.shape[1:], jnp.uint32)
+    for bit, weight in zip(bits, rejected, strict=True):
+        threshold = jnp.asarray(thresholds.get(bit, 1.0), zero.dtype)
+        exceeds = weight / (used + weight) > threshold
+        result = result | jnp.where(exceeds, jnp.uint32(1 << bit), jnp.uint32(0))
+    return result
+
+
+def map_masks(
+    mask: UInt32[Array, "*shape"], pairs: Sequence[tuple[int, int]]
+) -> UInt32[Array, "*shape"]:
+    """Return the second bit value of every pair of whose first the mask has a bit."""
+    result = jnp.zeros_like(mask)
+    for given, mapped in pairs:
+        result = result | jnp.where(
+            has_any(mask, given), jnp.uint32(mapped), jnp.uint32(0)
+        )
+    return result

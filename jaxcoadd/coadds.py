@@ -1,0 +1,285 @@
+"""The coadd: a stack of warps in, one image with variance, mask and counts out."""
+
+import dataclasses
+from functools import partial
+
+import equinox as eqx
+import jax.numpy as jnp
+
+from jaxcoadd.arrays import Count, FloatScalar, Image, Mask, PerWarp
+from jaxcoadd.interpolation import fallback_value, interpolate_over
+from jaxcoadd.masks import (
+    LSST_PLANES,
+    MaskPlanes,
+    has_any,
+    unknown_plane_message,
+)
+from jaxcoadd.stacking import Columns, MaskRules, stack_columns
+from jaxcoadd.statistics import (
+    AbstractStatistic,
+    ClippedMean,
+    ClippedVariance,
+    Mean,
+    Median,
+    SoftClippedMean,
+    Variance,
+)
+from jaxcoadd.tiling import over_tiles
+from jaxcoadd.warps import WarpStack
+from jaxcoadd.weights import AbstractWeighting, WarpWeights
+from jaxcoadd.zero_points import scale_zero_points
+
+RESULT_PLANES = ("REJECTED", "CLIPPED", "SENSOR_EDGE", "INEXACT_PSF")
+"""The planes that a coadd adds to those of its warps."""
+
+KNOWN_PLANES = (
+    *LSST_PLANES.used,
+    *RESULT_PLANES,
+    "BAD_VARIANCE",
+    "BRIGHT_OBJECT",
+    "CROSSTALK",
+    "NOT_DEBLENDED",
+    "UNMASKEDNAN",
+)
+"""Planes that a configuration may name although a stack does not have them."""
+
+INTERPOLABLE = (Mean, ClippedMean, SoftClippedMean, Median, Variance, ClippedVariance)
+"""Statistics that interpolation over empty pixels makes sense for."""
+
+
+class CoaddConfig(eqx.Module):
+    """How to coadd. The defaults are LSST's.
+
+    Parameters
+    ----------
+    statistic
+        What to make of the values of a pixel.
+    weighting
+        Where the weights come from.
+    zero_point
+        AB magnitude of one count of the coadd; ``None``: the first warp's.
+    bad_planes
+        Planes that reject a pixel of a warp.
+    remove_planes
+        Planes that are cleared from the warps before stacking.
+    mask_thresholds
+        Fraction of rejected weight above which a plane is set in the coadd.
+    interpolate
+        Whether to interpolate over pixels without data, along rows.
+
+    Raises
+    ------
+    ValueError
+        Interpolation is asked for with a statistic that is not an image of the sky.
+    """
+
+    statistic: AbstractStatistic = ClippedMean()
+    weighting: AbstractWeighting = WarpWeights()
+    zero_point: FloatScalar | None = None
+    bad_planes: tuple[str, ...] = eqx.field(
+        static=True, default=("NO_DATA", "BAD", "SAT", "EDGE")
+    )
+    remove_planes: tuple[str, ...] = eqx.field(static=True, default=("NOT_DEBLENDED",))
+    mask_thresholds: dict[str, FloatScalar] = eqx.field(
+        default_factory=lambda: {"SAT": 0.1}
+    )
+    interpolate: bool = eqx.field(static=True, default=True)
+
+    def __check_init__(self):
+        """Refuse interpolation of counts and the like."""
+        if self.interpolate and not isinstance(self.statistic, INTERPOLABLE):
+            names = ", ".join(kind.__name__ for kind in INTERPOLABLE)
+            raise ValueError(
+                f"interpolate=True does not go with {type(self.statistic).__name__}; "
+                f"it needs one of {names}"
+            )
+
+
+class Coadd(eqx.Module):
+    """The deep image.
+
+    Parameters
+    ----------
+    image, variance
+        Flux per pixel and its variance, (y, x). Without interpolation both are NaN
+        where no warp has data.
+    mask
+        Bits of the mask planes, (y, x).
+    n_image
+        How many warps have no bad mask bit, (y, x).
+    weight
+        Summed weight of the values that made each pixel, (y, x).
+    planes
+        Which plane each bit is.
+    zero_point
+        AB magnitude of one count.
+    """
+
+    image: Image
+    variance: Image
+    mask: Mask
+    n_image: Count
+    weight: Image
+    planes: MaskPlanes = eqx.field(static=True)
+    zero_point: FloatScalar
+
+
+def coadd(stack: WarpStack, config: CoaddConfig | None = None) -> Coadd:
+    """Combine a stack of warps to one deep image.
+
+    Parameters
+    ----------
+    stack
+        Warps on one grid, each with its zero point.
+    config
+        How to coadd; by default as LSST does.
+
+    Returns
+    -------
+    Coadd
+        On the stack's grid, with the stack's planes and those of `RESULT_PLANES`.
+
+    Raises
+    ------
+    ValueError
+        The configuration names a plane that does not exist.
+
+    Notes
+    -----
+    Differentiable in pixels, variances, weights, zero points, and in what the
+    statistic is. LSST: ``AssembleCoaddTask.run`` and ``processResults``.
+
+    Examples
+    --------
+    >>> warps = [Warp(image=np.full((1, 1), x), variance=np.ones((1, 1)))
+    ...          for x in (1.0, 2.0, 2.0, 3.0, 90.0)]
+    >>> coadd(stack_warps(warps)).image
+    Array([[2.]], dtype=float32)
+    """
+    config = CoaddConfig() if config is None else config
+    check_planes(config, stack.planes)
+    planes = coadd_planes(stack.planes)
+    scaled = scale_zero_points(stack, config.zero_point)
+    weights, present = config.weighting.weigh_warps(
+        scaled, planes.bits(config.bad_planes)
+    )
+    scaled = dataclasses.replace(scaled, weight=weights, present=present)
+    stacked = stack_pixels(scaled, config)
+    return finish(stacked, config)
+
+
+def stack_pixels(stack: WarpStack, config: CoaddConfig) -> Coadd:
+    """Do the pixelwise part of a coadd: no pixel knows its neighbours.
+
+    Parameters
+    ----------
+    stack
+        Warps with weights, on one zero point. It may be any part of the warps' area.
+    config
+        How to coadd.
+    """
+    planes = coadd_planes(stack.planes)
+    weighting = config.weighting
+
+    def stack_tile(columns, weights, present, statistic, rules):
+        pixel_weights, unit = weighting.weigh_pixels(weights, columns.variances)
+        return stack_columns(
+            columns, pixel_weights, unit, present, statistic=statistic, rules=rules
+        )
+
+    pixels = over_tiles(stack_tile)(
+        Columns(stack.image, stack.variance, stack.mask),
+        stack.weight,
+        stack.present,
+        config.statistic,
+        mask_rules(config, planes),
+    )
+    return Coadd(
+        image=pixels.image,
+        variance=pixels.variance,
+        mask=pixels.mask,
+        n_image=pixels.n_image,
+        weight=pixels.weight,
+        planes=planes,
+        zero_point=stack.zero_point[0],
+    )
+
+
+def finish(stacked: Coadd, config: CoaddConfig) -> Coadd:
+    """Do what comes after stacking, on whole images."""
+    flagged = flag_no_data(flag_inexact_psf(stacked))
+    return fill_holes(flagged) if config.interpolate else flagged
+
+
+def coadd_planes(planes: MaskPlanes) -> MaskPlanes:
+    """Return the planes of the coadd of warps with these planes."""
+    return planes.add("NO_DATA", "INTRP", "EDGE", *RESULT_PLANES)
+
+
+def check_planes(config: CoaddConfig, planes: MaskPlanes) -> None:
+    """Refuse a configuration that names a plane nobody knows."""
+    known = (*planes.used, *KNOWN_PLANES)
+    named = (*config.bad_planes, *config.remove_planes, *config.mask_thresholds)
+    for name in named:
+        if name not in known:
+            raise ValueError(unknown_plane_message(name, planes.used))
+
+
+def mask_rules(config: CoaddConfig, planes: MaskPlanes) -> MaskRules:
+    """Say what the names of a configuration mean for masks with these planes."""
+    bad = planes.bits(config.bad_planes)
+    own = planes.bits(["NO_DATA", "EDGE", "CLIPPED"])
+    return MaskRules(
+        bad=bad,
+        no_data=planes.bits(["NO_DATA"]),
+        clipped=planes.bits(["CLIPPED"]),
+        mapping=(
+            (bad & ~own, planes.bits(["REJECTED"])),
+            (planes.bits(["EDGE"]), planes.bits(["SENSOR_EDGE"])),
+            (planes.bits(["CLIPPED"]), planes.bits(["CLIPPED"])),
+        ),
+        thresholds={
+            planes.bit(name): threshold
+            for name, threshold in config.mask_thresholds.items()
+            if name in planes
+        },
+        removed=planes.bits(config.remove_planes),
+    )
+
+
+def _set_plane(stacked: Coadd, name, where) -> Coadd:
+    bit = jnp.uint32(stacked.planes.bits([name]))
+    mask = stacked.mask | jnp.where(where, bit, jnp.uint32(0))
+    return dataclasses.replace(stacked, mask=mask)
+
+
+def flag_inexact_psf(stacked: Coadd) -> Coadd:
+    """Set INEXACT_PSF where not every warp that is there was used."""
+    bits = stacked.planes.bits(["SENSOR_EDGE", "CLIPPED", "REJECTED"])
+    return _set_plane(stacked, "INEXACT_PSF", has_any(stacked.mask, bits))
+
+
+def flag_no_data(stacked: Coadd) -> Coadd:
+    """Set NO_DATA where the variance is exactly 0, as for a minimum or a count."""
+    return _set_plane(stacked, "NO_DATA", stacked.variance == 0)
+
+
+def fill_holes(stacked: Coadd) -> Coadd:
+    """Interpolate image and variance over NO_DATA, and make the variance positive.
+
+    Notes
+    -----
+    A variance that is not positive becomes infinite: nothing is known there. LSST:
+    ``InterpImageTask`` on NO_DATA, and ``AssembleCoaddTask.processResults``.
+    """
+    holes = has_any(stacked.mask, stacked.planes.bits(["NO_DATA"]))
+    fill = partial(
+        interpolate_over, where=holes, fallback=fallback_value(stacked.image)
+    )
+    variance = fill(stacked.variance)
+    filled = dataclasses.replace(
+        stacked,
+        image=fill(stacked.image),
+        variance=jnp.where(variance > 0, variance, jnp.inf),
+    )
+    return _set_plane(filled, "INTRP", holes)

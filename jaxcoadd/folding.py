@@ -1,0 +1,49 @@
+"""Fold a function over the warps, in order."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from jax import lax
+from jaxtyping import Array, Shaped
+
+UNROLLED = 48
+CHUNK = 32
+
+Carry = TypeVar("Carry")
+
+
+def fold_warps(
+    step: Callable[..., Carry], start: Carry, *arrays: Shaped[Array, "warp ..."]
+) -> Carry:
+    """Fold a function over the leading axis of some arrays, first warp first.
+
+    Parameters
+    ----------
+    step
+        ``step(carry, *rows) -> carry``, given one row of each array at a time.
+    start
+        The carry before the first warp, of the type that `step` returns.
+    arrays
+        Arrays with one row a warp.
+
+    Notes
+    -----
+    Sums have the same order for any number of warps, so rows of zeros behind the
+    last warp change no bit. Some versions of XLA compute short reductions over a
+    first axis wrongly on a CPU; written out like this they are right.
+    """
+    n = arrays[0].shape[0]
+    if n <= UNROLLED:
+        return _fold_rows(step, start, arrays)
+    whole = n - n % CHUNK
+    chunks = tuple(a[:whole].reshape(-1, CHUNK, *a.shape[1:]) for a in arrays)
+    carry, _ = lax.scan(
+        lambda carry, chunk: (_fold_rows(step, carry, chunk), None), start, chunks
+    )
+    return _fold_rows(step, carry, tuple(a[whole:] for a in arrays))
+
+
+def _fold_rows(step, carry, arrays):
+    for index in range(arrays[0].shape[0]):
+        carry = step(carry, *(a[index] for a in arrays))
+    return carry

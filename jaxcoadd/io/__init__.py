@@ -1,0 +1,31 @@
+"""Warps and coadds in FITS files."""
+
+from jaxcoadd.io.atomic import check_output
+from jaxcoadd.io.coadd_files import CoaddFile, CoaddPlanes, read_coadd, verify_file
+from jaxcoadd.io.coadd_writer import write_coadd
+from jaxcoadd.io.errors import InputError, OutputError
+from jaxcoadd.io.grids import Grid, GridMatch, read_grid, same_grid
+from jaxcoadd.io.mappings import PRESETS, ReaderMapping, mapping_from_table
+from jaxcoadd.io.warp_files import Rows, WarpFile, open_warp, read_warp
+
+__all__ = [
+    "PRESETS",
+    "CoaddFile",
+    "CoaddPlanes",
+    "Grid",
+    "GridMatch",
+    "InputError",
+    "OutputError",
+    "ReaderMapping",
+    "Rows",
+    "WarpFile",
+    "check_output",
+    "mapping_from_table",
+    "open_warp",
+    "read_coadd",
+    "read_grid",
+    "read_warp",
+    "same_grid",
+    "verify_file",
+    "write_coadd",
+]

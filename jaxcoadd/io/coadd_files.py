@@ -1,0 +1,203 @@
+"""Coadds in FITS files: what they hold, and how to read them back."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from astropy.table import Table
+
+from jaxcoadd.io.errors import InputError
+from jaxcoadd.io.grids import Grid, grid_of
+from jaxcoadd.io.hdus import Hdu, check_image, check_sums, read_hdus, read_section
+from jaxcoadd.io.layouts import find_hdu
+from jaxcoadd.io.mappings import PRESETS
+from jaxcoadd.io.mask_planes import mask_reader
+from jaxcoadd.io.zero_points import find_zero_point
+from jaxcoadd.masks import MaskPlanes
+
+IMAGES = ("IMAGE", "MASK", "VARIANCE", "N_IMAGE")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class CoaddPlanes:
+    """The pixels of a coadd, on the host.
+
+    Parameters
+    ----------
+    image, variance
+        Flux per pixel and its variance, 32-bit floats, (y, x).
+    mask
+        Bits of the mask planes, 32-bit integers, (y, x).
+    n_image
+        How many warps each pixel has, integers, (y, x).
+    planes
+        Which plane each bit is.
+    zero_point
+        AB magnitude of one count.
+    grid
+        Where the pixels lie.
+    unit
+        Unit of the image. One that contradicts the zero point is not written.
+
+    Raises
+    ------
+    ValueError
+        The planes differ in shape, or are not those of the grid.
+    """
+
+    image: np.ndarray
+    variance: np.ndarray
+    mask: np.ndarray
+    n_image: np.ndarray
+    planes: MaskPlanes
+    zero_point: float
+    grid: Grid
+    unit: str | None = None
+
+    def __post_init__(self):
+        """Refuse planes that do not fit together."""
+        for name in ("image", "variance", "mask", "n_image"):
+            shape = np.shape(getattr(self, name))
+            if shape != self.grid.shape or 0 in shape:
+                raise ValueError(
+                    f"{name} has shape {shape} and the grid {self.grid.shape}; they "
+                    "must be equal and have pixels"
+                )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class CoaddFile:
+    """Everything in the file of a coadd.
+
+    Parameters
+    ----------
+    coadd
+        The pixels.
+    header
+        Cards of the primary header.
+    inputs
+        One row an input.
+    config
+        The configuration, as text.
+    timings
+        Seconds that each step took.
+    """
+
+    coadd: CoaddPlanes
+    header: fits.Header
+    inputs: Table
+    config: dict[str, str]
+    timings: dict[str, float]
+
+
+def read_planes(path: str | Path) -> CoaddPlanes:
+    """Read the pixels of a coadd that `write_coadd` has written.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Raises
+    ------
+    InputError
+        The file is missing, damaged, or not such a coadd.
+    """
+    return _read_planes(read_hdus(path))
+
+
+def _read_planes(hdus: Sequence[Hdu]) -> CoaddPlanes:
+    """Read the pixels of a coadd."""
+    image, mask, variance, n_image = (find_hdu(hdus, name) for name in IMAGES)
+    for hdu in (image, mask, variance, n_image):
+        check_image(hdu)
+        if hdu.shape != image.shape:
+            raise InputError(
+                f"{hdu} has shape {hdu.shape} and {image} has {image.shape}; they must "
+                "be equal, write the file again"
+            )
+    unit = image.get("BUNIT")
+    zero_point = find_zero_point(hdus, image, given="MAGZERO", unit=unit)
+    assert zero_point is not None  # as a card is named
+    return CoaddPlanes(
+        image=_native(image),
+        variance=_native(variance),
+        mask=_native(mask).view(np.uint32),
+        n_image=_native(n_image),
+        planes=mask_reader(mask, hdus, PRESETS["afw"]).stored,
+        zero_point=zero_point,
+        grid=grid_of(image),
+        unit=unit,
+    )
+
+
+def _native(hdu: Hdu) -> np.ndarray:
+    """Read a whole image in the machine's byte order."""
+    values = read_section(hdu, 0, hdu.shape[0], blank=False)
+    return values.astype(values.dtype.newbyteorder("="), copy=False)
+
+
+def read_coadd(path: str | Path) -> CoaddFile:
+    """Read a coadd that `write_coadd` has written, pixels and tables.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Raises
+    ------
+    InputError
+        The file is missing, damaged, or not such a coadd.
+    """
+    hdus = read_hdus(path)
+    config = _read_table(find_hdu(hdus, "CONFIG"))
+    timings = _read_table(find_hdu(hdus, "TIMINGS"))
+    return CoaddFile(
+        coadd=_read_planes(hdus),
+        header=hdus[0].header,
+        inputs=_read_table(find_hdu(hdus, "INPUTS")),
+        config=_as_dict(config, str),
+        timings=_as_dict(timings, float),
+    )
+
+
+def _read_table(hdu: Hdu) -> Table:
+    """Read a table with its text as text."""
+    if not hdu.is_table:
+        raise InputError(f"{hdu} should be a table; it is not a coadd of ours")
+    try:
+        with fits.open(hdu.path, memmap=False) as file:
+            stored: Any = file[hdu.index]
+            table = Table(stored.data)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(
+            f"the table {hdu} cannot be read ({error}); the file is damaged"
+        ) from error
+    table.convert_bytestring_to_unicode()
+    return table
+
+
+def _as_dict(table: Table, kind: Callable[[Any], Any]) -> dict[str, Any]:
+    """Return the rows of a table of keys and values."""
+    keys, values = (np.asarray(table[name]) for name in table.colnames)
+    return {str(key): kind(value) for key, value in zip(keys, values, strict=True)}
+
+
+def verify_file(path: str | Path) -> int:
+    """Compare the bytes of every HDU of a file with its checksums.
+
+    Returns
+    -------
+    int
+        How many HDUs have checksums.
+
+    Raises
+    ------
+    InputError
+        A sum differs, or the file cannot be read.
+    """
+    return sum(check_sums(hdu) for hdu in read_hdus(path))

@@ -1,0 +1,268 @@
+"""Sparse regions of pixels, as runs along rows, on the host."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Array, Bool, UInt32
+from numpy.typing import ArrayLike
+
+from jaxcoadd.masks import MaskPlanes
+
+Box = tuple[int, int, int, int]
+"""First and last column and row (x0, y0, x1, y1), both inclusive."""
+
+_INT32 = np.iinfo(np.int32)
+EVERYWHERE = (_INT32.min, _INT32.min, _INT32.max, _INT32.max)
+"""The box of all positions that a span can have."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SpanSet:
+    """A region of pixels: runs (y, x0, x1), from x0 to x1 with both ends.
+
+    Parameters
+    ----------
+    rows
+        The runs, int32 (span, 3), in any order; positions may be negative. They are
+        kept sorted and merged, so equal regions have equal rows.
+
+    Raises
+    ------
+    ValueError
+        Rows of another shape, that are not whole 32-bit numbers, or that end before
+        they begin.
+
+    Examples
+    --------
+    >>> spans = SpanSet([(0, 4, 5), (0, 1, 3)]) | SpanSet.box(-1, 1, 0, 1)
+    >>> spans.rows.tolist(), spans.area
+    ([[0, 1, 5], [1, -1, 0]], 7)
+    """
+
+    rows: np.ndarray = dataclasses.field(
+        default_factory=lambda: np.zeros((0, 3), np.int32)
+    )
+
+    def __post_init__(self):
+        """Check the rows, and sort and merge them."""
+        rows = _merged(_checked(self.rows)).astype(np.int32)
+        rows.flags.writeable = False
+        object.__setattr__(self, "rows", rows)
+
+    @classmethod
+    def from_image(
+        cls, region: Bool[Array | np.ndarray, "y x"], origin: tuple[int, int] = (0, 0)
+    ) -> "SpanSet":
+        """Return the true pixels of an image whose pixel [0, 0] is at `origin`.
+
+        Parameters
+        ----------
+        region
+            True in the region, (y, x).
+        origin
+            Position (x, y) of the pixel [0, 0].
+        """
+        region = np.asarray(region, dtype=bool)
+        if region.ndim != 2:
+            raise ValueError(f"a region has two dimensions, not shape {region.shape}")
+        steps = np.diff(np.pad(region.astype(np.int8), ((0, 0), (1, 1))), axis=1)
+        y, x0 = np.nonzero(steps == 1)
+        x1 = np.nonzero(steps == -1)[1] - 1
+        return cls(np.stack([y, x0, x1], axis=-1)).shifted(*origin)
+
+    @classmethod
+    def circle(
+        cls, x: int, y: int, radius: float, *, within: Box = EVERYWHERE
+    ) -> "SpanSet":
+        """Return all pixels at most `radius` from a pixel, in a box.
+
+        Parameters
+        ----------
+        x, y
+            The pixel at the centre.
+        radius
+            In pixels; 0 is the one pixel.
+        within
+            A box to clip to, which saves making what lies outside.
+
+        Raises
+        ------
+        ValueError
+            A radius that is negative or not finite.
+        """
+        if not 0 <= radius < np.inf:
+            raise ValueError(f"the radius of a circle must be 0 or more, not {radius}")
+        first, last = max(y - int(radius), within[1]), min(y + int(radius), within[3])
+        rows = np.arange(first, max(first, last + 1), dtype=np.float64)
+        half = np.floor(np.sqrt(float(radius) ** 2 - (rows - y) ** 2))
+        return cls(_clip(np.stack([rows, x - half, x + half], axis=-1), within))
+
+    @classmethod
+    def box(
+        cls, x0: int, y0: int, x1: int, y1: int, *, within: Box = EVERYWHERE
+    ) -> "SpanSet":
+        """Return the pixels of a box, both ends included, in another box."""
+        if x1 < x0 or y1 < y0:
+            raise ValueError(f"the box {(x0, y0, x1, y1)} ends before it begins")
+        first, last = max(y0, within[1]), min(y1, within[3])
+        rows = np.arange(first, max(first, last + 1), dtype=np.float64)
+        ends = np.full_like(rows, x0), np.full_like(rows, x1)
+        return cls(_clip(np.stack([rows, *ends], axis=-1), within))
+
+    @property
+    def area(self) -> int:
+        """The number of pixels."""
+        rows = self.rows.astype(np.int64)
+        return int((rows[:, 2] - rows[:, 1] + 1).sum())
+
+    def to_image(
+        self, shape: tuple[int, int], origin: tuple[int, int] = (0, 0)
+    ) -> Bool[np.ndarray, "y x"]:
+        """Return an image that is true in the region, clipped to the image.
+
+        Parameters
+        ----------
+        shape
+            Rows and columns of the image.
+        origin
+            Position (x, y) of the pixel [0, 0].
+        """
+        within = (0, 0, shape[1] - 1, shape[0] - 1)
+        rows = self.rows - np.array([origin[1], origin[0], origin[0]], dtype=np.int64)
+        y, x0, x1 = _clip(rows, within).T
+        steps = np.zeros((shape[0], shape[1] + 1), np.int8)
+        # Merged spans never touch, so that no two steps fall on one place.
+        steps[y, x0] = 1
+        steps[y, x1 + 1] = -1
+        return np.cumsum(steps[:, :-1], axis=1, dtype=np.int8).astype(bool)
+
+    def clipped(self, box: Box) -> "SpanSet":
+        """Return the part of the region in a box (x0, y0, x1, y1), both inclusive."""
+        return SpanSet(_clip(self.rows, box))
+
+    def shifted(self, dx: int, dy: int) -> "SpanSet":
+        """Return the region moved by whole pixels."""
+        return SpanSet(self.rows + np.array([dy, dx, dx], dtype=np.int64))
+
+    def union(self, *others: "SpanSet") -> "SpanSet":
+        """Return the pixels in this region or in any of the others."""
+        return SpanSet(np.concatenate([self.rows, *(other.rows for other in others)]))
+
+    def __or__(self, other: "SpanSet") -> "SpanSet":
+        """Return the pixels in either region."""
+        return self.union(other)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the other is a region of the same pixels."""
+        return isinstance(other, SpanSet) and np.array_equal(self.rows, other.rows)
+
+    def __hash__(self) -> int:
+        """Hash the pixels."""
+        return hash(self.rows.tobytes())
+
+
+def apply_alternative_masks(
+    mask: UInt32[Array | np.ndarray, "y x"],
+    planes: MaskPlanes,
+    alternatives: Mapping[str, Sequence[SpanSet]],
+    *,
+    bad_planes: Iterable[str] = (),
+    origin: tuple[int, int] = (0, 0),
+) -> tuple[UInt32[Array | np.ndarray, "y x"], MaskPlanes]:
+    """Set planes of a mask in regions, and let "NO_DATA" replace what was bad.
+
+    Parameters
+    ----------
+    mask
+        Bits of the mask planes, NumPy or JAX. It is not changed.
+    planes
+        Which plane each bit is.
+    alternatives
+        Regions for every plane to set, clipped to the mask. A plane that does not
+        exist is added at the lowest free bit, in the order of the mapping.
+    bad_planes
+        If "NO_DATA" is one of these and of the alternatives, all of these are cleared
+        in its regions before any plane is set.
+    origin
+        Position (x, y) of the pixel [0, 0].
+
+    Returns
+    -------
+    tuple
+        The mask, in the kind of the input, and its planes.
+
+    Notes
+    -----
+    As applyAltMaskPlanes of LSST's CompareWarpAssembleCoaddTask: data that were found
+    to be artifacts are missing, and whatever else was wrong with them no longer counts.
+
+    Examples
+    --------
+    >>> planes = MaskPlanes(("BAD",))
+    >>> spans = SpanSet.box(1, 0, 2, 0)
+    >>> mask, planes = apply_alternative_masks(
+    ...     np.ones((1, 3), np.uint32), planes, {"CLIPPED": [spans]}
+    ... )
+    >>> mask, planes.names
+    (array([[1, 3, 3]], dtype=uint32), ('BAD', 'CLIPPED'))
+    """
+    if mask.dtype != np.uint32:
+        raise ValueError(f"a mask has dtype uint32, not {mask.dtype}")
+    mask, bad_planes = mask.copy(), tuple(bad_planes)
+    planes = planes.add(*alternatives)
+    height, width = mask.shape
+    regions = {
+        name: SpanSet().union(*spans).to_image((height, width), origin)
+        for name, spans in alternatives.items()
+    }
+    nothing = np.uint32(0)
+    if "NO_DATA" in regions and "NO_DATA" in bad_planes:
+        bad = np.uint32(planes.bits(bad_planes))
+        mask = mask & ~np.where(regions["NO_DATA"], bad, nothing)
+    for name, region in regions.items():
+        mask = mask | np.where(region, np.uint32(1 << planes.bit(name)), nothing)
+    return mask, planes
+
+
+def _checked(rows: ArrayLike) -> np.ndarray:
+    """Return rows as int64 (span, 3), or raise what is wrong with them."""
+    rows = np.asarray(rows)
+    if not rows.size:
+        return np.zeros((0, 3), np.int64)
+    if rows.ndim != 2 or rows.shape[1] != 3 or rows.dtype.kind not in "iu":
+        raise ValueError(
+            f"spans are whole numbers (y, x0, x1), (span, 3), not {rows.dtype} "
+            f"{rows.shape}"
+        )
+    if rows.min() < _INT32.min or rows.max() > _INT32.max:
+        raise ValueError("spans must be within the 32-bit whole numbers")
+    rows = rows.astype(np.int64)
+    reversed_ = rows[:, 2] < rows[:, 1]
+    if reversed_.any():
+        span = tuple(rows[reversed_][0].tolist())
+        raise ValueError(f"the span (y, x0, x1) {span} ends before it begins")
+    return rows
+
+
+def _merged(rows: np.ndarray) -> np.ndarray:
+    """Sort spans, and join those that overlap or touch."""
+    if not len(rows):
+        return rows
+    y, x0, x1 = rows[np.lexsort((rows[:, 1], rows[:, 0]))].T
+    # One long line of pixels: the rows that occur, end to end, with a gap between.
+    line = np.cumsum(np.diff(y, prepend=y[0]) != 0) * (x1.max() - x0.min() + 3)
+    first, last = line + x0, np.maximum.accumulate(line + x1)
+    begins = np.append(True, first[1:] > last[:-1] + 1)
+    ends = np.append(begins[1:], True)
+    return np.stack([y[begins], x0[begins], last[ends] - line[ends]], axis=-1)
+
+
+def _clip(rows: np.ndarray, box: Box) -> np.ndarray:
+    """Return the parts of spans in a box, as int64."""
+    x0, y0, x1, y1 = box
+    rows = rows[(y0 <= rows[:, 0]) & (rows[:, 0] <= y1)]
+    rows = np.stack(
+        [rows[:, 0], np.maximum(rows[:, 1], x0), np.minimum(rows[:, 2], x1)], axis=-1
+    )
+    return rows[rows[:, 1] <= rows[:, 2]].astype(np.int64)

@@ -1,0 +1,57 @@
+"""Rejection of outliers by repeated sigma clipping."""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxcoadd.arrays import FloatScalar
+from jaxcoadd.statistics.moments import Fence, moments
+from jaxcoadd.statistics.order import quantiles
+from jaxcoadd.statistics.samples import Samples
+
+SIGMA_PER_IQR = 0.741301109252802
+"""Standard deviation of a Gaussian in units of its interquartile range."""
+
+
+def sigma_clip(samples: Samples, width: FloatScalar, iterations: int) -> Fence:
+    """Find the fence that the last pass of a sigma clip keeps values within.
+
+    Parameters
+    ----------
+    samples
+        The values, with weights.
+    width
+        Half-width of the fence, in standard deviations.
+    iterations
+        Number of passes; every pass starts again from all values.
+
+    Returns
+    -------
+    Fence
+        The first pass is median ± width * 0.7413 * interquartile range, unweighted;
+        the others are weighted mean ± width * standard deviation of the pass before.
+        NaN where the pass before kept one value of several, or none: then the last
+        pass keeps nothing.
+
+    Notes
+    -----
+    Not differentiable, and need not be: a fence only decides what is kept, so the
+    derivative of a clipped mean through it is zero wherever it exists.
+    """
+    samples = jax.tree.map(lax.stop_gradient, samples)
+    count = samples.count
+    low, median, high = quantiles(samples.values, count, (0.25, 0.5, 0.75))
+    half_width = width * SIGMA_PER_IQR * (high - low)
+    # Barriers keep XLA from running the network once more for each sum.
+    first = fence = Fence(*lax.optimization_barrier((median, half_width)))
+    for _ in range(iterations - 1):
+        kept = moments(samples, fence.centre, fence)
+        half_width = width * jnp.sqrt(_not_negative(kept.variance))
+        half_width = jnp.where(count <= 1, first.half_width, half_width)
+        fence = Fence(*lax.optimization_barrier((kept.mean, half_width)))
+    return fence
+
+
+def _not_negative(variance):
+    """Take a negative variance, which is round-off, as 0; NaN stays."""
+    return jnp.where(variance < 0, 0, variance)

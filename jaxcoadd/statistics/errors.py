@@ -1,0 +1,71 @@
+"""Where the variance of a mean comes from."""
+
+import abc
+
+import equinox as eqx
+import jax.numpy as jnp
+
+from jaxcoadd.arrays import PixelValues
+from jaxcoadd.folding import fold_warps
+from jaxcoadd.statistics.moments import Fence, Moments, is_kept
+from jaxcoadd.statistics.samples import Samples
+
+
+class AbstractError(eqx.Module):
+    """How a mean finds its own variance."""
+
+    @abc.abstractmethod
+    def variance_of_mean(
+        self, samples: Samples, kept: Moments, fence: Fence | None
+    ) -> PixelValues:
+        """Return the variance of the mean of the values within a fence."""
+
+
+def _sum_variances(samples, fence, term):
+    """Sum a term of (variance, weight) over the values within a fence."""
+    zero = jnp.zeros_like(samples.values[0])
+    return fold_warps(
+        lambda total, x, v, w: total + jnp.where(is_kept(x, fence), term(v, w), 0),
+        zero,
+        samples.values,
+        samples.variances,
+        samples.weights,
+    )
+
+
+class FromVariances(AbstractError):
+    """From the variances of the inputs: the sum of w² v over the square of that of w.
+
+    LSST's ``calcErrorFromInputVariance``, and the default of a coadd.
+    """
+
+    def variance_of_mean(
+        self, samples: Samples, kept: Moments, fence: Fence | None
+    ) -> PixelValues:
+        """Return the sum of w² v over the squared sum of w."""
+        total = _sum_variances(samples, fence, lambda v, w: v * w * w)
+        return total / (kept.weight * kept.weight)
+
+
+class FromScatter(AbstractError):
+    """From the scatter of the inputs: the sample variance over the effective number."""
+
+    def variance_of_mean(
+        self, samples: Samples, kept: Moments, fence: Fence | None
+    ) -> PixelValues:
+        """Return the sample variance times the sum of w² over that of w, squared."""
+        return kept.variance * kept.weight2 / (kept.weight * kept.weight)
+
+
+class Mosaic(AbstractError):
+    """The mean variance of the inputs, for mosaics of images that hardly overlap.
+
+    LSST's ``calcErrorMosaicMode``.
+    """
+
+    def variance_of_mean(
+        self, samples: Samples, kept: Moments, fence: Fence | None
+    ) -> PixelValues:
+        """Return the weighted mean of the variances."""
+        total = _sum_variances(samples, fence, lambda v, w: v * w)
+        return total / kept.weight

@@ -1,0 +1,88 @@
+"""Extremes, sums and counts. Their variance is 0, as in the original."""
+
+import jax.numpy as jnp
+
+from jaxcoadd.folding import fold_warps
+from jaxcoadd.statistics.means import AbstractStatistic
+from jaxcoadd.statistics.moments import moments, rough_mean, sum_over_count
+from jaxcoadd.statistics.order import rejected_value
+from jaxcoadd.statistics.samples import Combined, Samples
+
+
+def _exact(samples, value):
+    """Combine to a value without an error."""
+    used = moments(samples, jnp.zeros_like(value))
+    return Combined(
+        value,
+        jnp.zeros_like(value),
+        used.weight * samples.weight_unit,
+        jnp.zeros_like(value, bool),
+    )
+
+
+def _extreme(samples, pick, start):
+    """Pick the extreme of the finite values, NaN where nothing counts."""
+    none = rejected_value(samples.values.dtype)
+    value = fold_warps(
+        lambda best, x: jnp.where(
+            jnp.isfinite(x) & (x != none), pick(best, x), best
+        ),
+        start,
+        samples.values,
+    )
+    return _exact(samples, jnp.where(samples.count > 0, value, jnp.nan))
+
+
+class Minimum(AbstractStatistic):
+    """The smallest value (``MIN``).
+
+    The search starts from the sum of w x over the number of values, as in the
+    original: with weights the result may be smaller than every value.
+    """
+
+    def combine(self, samples: Samples) -> Combined:
+        """Combine the values of every pixel to the smallest."""
+        return _extreme(samples, jnp.minimum, sum_over_count(samples))
+
+
+class Maximum(AbstractStatistic):
+    """The largest value (``MAX``), with the same start as `Minimum`."""
+
+    def combine(self, samples: Samples) -> Combined:
+        """Combine the values of every pixel to the largest."""
+        return _extreme(samples, jnp.maximum, sum_over_count(samples))
+
+
+class Sum(AbstractStatistic):
+    """The sum of weights times values (``SUM``); 0 where nothing counts."""
+
+    def combine(self, samples: Samples) -> Combined:
+        """Combine the values of every pixel to their weighted sum."""
+        centre = rough_mean(samples)
+        used = moments(samples, centre)
+        unit = samples.weight_unit
+        return _exact(samples, (used.first + used.weight * centre) * unit)
+
+
+class UsedCount(AbstractStatistic):
+    """How many values count, before clipping (``NPOINT``)."""
+
+    def combine(self, samples: Samples) -> Combined:
+        """Combine the values of every pixel to their number."""
+        return _exact(samples, samples.count)
+
+
+class MaskedCount(AbstractStatistic):
+    """How many inputs are masked or not finite (``NMASKED``)."""
+
+    def combine(self, samples: Samples) -> Combined:
+        """Combine the values of every pixel to the number of rejected inputs."""
+        return _exact(samples, samples.rejected)
+
+
+class ClippedCount(AbstractStatistic):
+    """Always 0 (``NCLIPPED``): asked for alone, the original does not clip."""
+
+    def combine(self, samples: Samples) -> Combined:
+        """Combine the values of every pixel to 0."""
+        return _exact(samples, jnp.zeros_like(samples.values[0]))

@@ -1,0 +1,183 @@
+"""Means: plain, clipped, and clipped smoothly."""
+
+import abc
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from jaxcoadd.arrays import FloatScalar
+from jaxcoadd.folding import fold_warps
+from jaxcoadd.statistics.clipping import SIGMA_PER_IQR, sigma_clip
+from jaxcoadd.statistics.errors import AbstractError, FromVariances
+from jaxcoadd.statistics.moments import moments, rough_mean
+from jaxcoadd.statistics.order import quantiles, rejected_value
+from jaxcoadd.statistics.samples import Combined, Samples
+
+
+class AbstractStatistic(eqx.Module):
+    """What a coadd makes of the values of one pixel."""
+
+    @abc.abstractmethod
+    def combine(self, samples: Samples) -> Combined:
+        """Combine the values of every pixel to one, with its variance."""
+
+
+class Mean(AbstractStatistic):
+    """The weighted mean (LSST's ``MEAN``).
+
+    Parameters
+    ----------
+    error
+        Where the variance of the mean comes from.
+
+    Notes
+    -----
+    Differentiable in values, variances and weights.
+    """
+
+    error: AbstractError = FromVariances()
+
+    def combine(self, samples: Samples) -> Combined:
+        """Combine the values of every pixel to their weighted mean."""
+        used = moments(samples, rough_mean(samples))
+        return Combined(
+            value=used.mean,
+            variance=self.error.variance_of_mean(samples, used, None),
+            weight=used.weight * samples.weight_unit,
+            clipped=jnp.zeros_like(used.mean, bool),
+        )
+
+
+class ClippedMean(AbstractStatistic):
+    """The weighted mean of the values within `sigma_clip` deviations (``MEANCLIP``).
+
+    Parameters
+    ----------
+    sigma_clip
+        Half-width of the clip, in standard deviations.
+    clip_iter
+        Number of passes; each starts again from all values.
+    error
+        Where the variance of the mean comes from.
+
+    Notes
+    -----
+    Differentiable in values, variances and weights; the limits carry no derivative,
+    see `sigma_clip`. LSST: ``afw.math.statisticsStack`` with ``MEANCLIP``.
+    """
+
+    sigma_clip: FloatScalar = 3.0
+    clip_iter: int = eqx.field(static=True, default=2)
+    error: AbstractError = FromVariances()
+
+    def combine(self, samples: Samples) -> Combined:
+        """Combine the values of every pixel to their clipped mean."""
+        fence = sigma_clip(samples, self.sigma_clip, self.clip_iter)
+        kept = moments(samples, fence.centre, fence)
+        return Combined(
+            value=kept.mean,
+            variance=self.error.variance_of_mean(samples, kept, fence),
+            weight=kept.weight * samples.weight_unit,
+            clipped=kept.count < samples.count,
+        )
+
+
+class SoftClippedMean(AbstractStatistic):
+    r"""A weighted mean whose weights fall off smoothly for outliers.
+
+    Parameters
+    ----------
+    sigma_clip
+        Deviation, in standard deviations, at which a value has half its weight.
+    softness
+        Width of the fall, in standard deviations.
+    clip_iter
+        Number of passes.
+
+    Notes
+    -----
+    A value at :math:`r` standard deviations from the centre has its weight
+    multiplied by
+
+    .. math:: g(r) = \frac{1}{1 + \exp((r - r_0) / s)},
+
+    with `sigma_clip` as :math:`r_0` and `softness` as :math:`s`. The first centre
+    and standard deviation are the median and 0.7413 interquartile ranges, the
+    others the weighted mean and standard deviation of the pass before. For
+    :math:`s \to 0` this is `ClippedMean`. Where the standard deviation is 0, only
+    values at the centre count.
+
+    The variance is that of a weighted mean with these weights held fixed. CLIPPED is
+    set where a value lost more than half of its weight.
+
+    Differentiable in values, variances, weights, `sigma_clip` and `softness`, through
+    the centre and the standard deviation too.
+    """
+
+    sigma_clip: FloatScalar = 3.0
+    softness: FloatScalar = 0.3
+    clip_iter: int = eqx.field(static=True, default=2)
+
+    def combine(self, samples: Samples) -> Combined:
+        """Combine the values of every pixel to their softly clipped mean."""
+        low, centre, high = quantiles(
+            samples.values, samples.count, (0.25, 0.5, 0.75)
+        )
+        spread = SIGMA_PER_IQR * (high - low)
+        for _ in range(self.clip_iter - 1):
+            sums = self._sums(samples, centre, spread)
+            mean = sums["first"] / sums["weight"]
+            variance = sums["second"] / sums["weight"] - mean * mean
+            effective = 1 - sums["weight2"] / (sums["weight"] * sums["weight"])
+            variance = variance / jnp.where(effective > 0, effective, 1)
+            centre = centre + mean
+            spread = _safe_sqrt(jnp.where(effective > 0, variance, 0))
+        sums = self._sums(samples, centre, spread)
+        return Combined(
+            value=sums["first"] / sums["weight"] + centre,
+            variance=sums["variance"] / (sums["weight"] * sums["weight"]),
+            weight=sums["weight"] * samples.weight_unit,
+            clipped=sums["halved"] > 0,
+        )
+
+    def _share(self, distance, spread):
+        """Return g for distances from the centre."""
+        known = spread > 0
+        deviations = jnp.where(known, distance / jnp.where(known, spread, 1), 0)
+        share = jax.nn.sigmoid((self.sigma_clip - deviations) / self.softness)
+        return jnp.where(known | (distance == 0), share, 0)
+
+    def _sums(self, samples, centre, spread):
+        zero = jnp.zeros_like(centre)
+        none = rejected_value(samples.values.dtype)
+
+        def step(sums, x, v, w):
+            counts = x != none
+            deviation = jnp.where(counts, x - centre, 0)
+            share = self._share(jnp.abs(deviation), spread)
+            weight = jnp.where(counts, w * share, 0)
+            terms = {
+                "weight": weight,
+                "weight2": weight * weight,
+                "first": weight * deviation,
+                "second": weight * deviation * deviation,
+                "variance": jnp.where(counts, v, 0) * weight * weight,
+                "halved": jnp.where(counts & (share < 0.5), 1, zero),
+            }
+            return {name: sums[name] + term for name, term in terms.items()}
+
+        names = ("weight", "weight2", "first", "second", "variance", "halved")
+        return fold_warps(
+            step,
+            dict.fromkeys(names, zero),
+            samples.values,
+            samples.variances,
+            samples.weights,
+        )
+
+
+def _safe_sqrt(values):
+    """Take the root, with derivative 0 instead of infinity at 0."""
+    positive = values > 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, values, 1)), 0)

@@ -1,0 +1,115 @@
+"""Weighted sums, means and variances along the warps, within a fence."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxcoadd.arrays import PixelValues
+from jaxcoadd.folding import fold_warps
+from jaxcoadd.statistics.order import rejected_value
+from jaxcoadd.statistics.samples import Samples
+
+
+class Fence(NamedTuple):
+    """Values within ``half_width`` of ``centre`` are used."""
+
+    centre: PixelValues
+    half_width: PixelValues
+
+
+class Moments(NamedTuple):
+    """Sums over the values within a fence, deviations taken from an origin.
+
+    ``weight`` and ``weight2`` are the sums of w and of w², ``first`` and ``second``
+    those of w d and of w d², d being the deviation from ``origin``.
+    """
+
+    origin: PixelValues
+    count: PixelValues
+    weight: PixelValues
+    weight2: PixelValues
+    first: PixelValues
+    second: PixelValues
+
+    @property
+    def mean(self) -> PixelValues:
+        """The weighted mean."""
+        return self.first / self.weight + self.origin
+
+    @property
+    def variance(self) -> PixelValues:
+        """The weighted sample variance, without bias for reliability weights.
+
+        For a single value it is 0 times infinity: NaN, or an infinity of any sign
+        where round-off makes the 0 a tiny number. So it is in the original.
+        """
+        shift = self.first / self.weight
+        biased = self.second / self.weight - shift * shift
+        square = self.weight * self.weight
+        return biased * (square / (square - self.weight2))
+
+
+def _weighted_totals(samples):
+    """Sum 1, w and w x over all values that count."""
+    zero = jnp.zeros_like(samples.values[0])
+
+    def step(sums, x, w):
+        kept = is_kept(x, None)
+        return (
+            sums[0] + jnp.where(kept, 1, zero),
+            sums[1] + jnp.where(kept, w, 0),
+            sums[2] + jnp.where(kept, w * x, 0),
+        )
+
+    return fold_warps(step, (zero,) * 3, samples.values, samples.weights)
+
+
+def rough_mean(samples: Samples) -> PixelValues:
+    """Return the weighted mean of all values, as an origin without derivative."""
+    _, weight, total = _weighted_totals(jax.tree.map(lax.stop_gradient, samples))
+    known = weight != 0
+    mean = jnp.where(known, total / jnp.where(known, weight, 1), 0)
+    return lax.optimization_barrier(mean)
+
+
+def sum_over_count(samples: Samples) -> PixelValues:
+    """Return the sum of w x over the number of values, or 0 where there is none.
+
+    It is not the weighted mean; the original starts the search for a minimum or a
+    maximum from it.
+    """
+    count, _, total = _weighted_totals(samples)
+    return total * samples.weight_unit / jnp.maximum(count, 1)
+
+
+def is_kept(values, fence: Fence | None):
+    """Tell which values count and lie within a fence, its limit included."""
+    counts = values != rejected_value(values.dtype)
+    if fence is None:
+        return counts
+    return counts & (jnp.abs(values - fence.centre) <= fence.half_width)
+
+
+def moments(
+    samples: Samples, origin: PixelValues, fence: Fence | None = None
+) -> Moments:
+    """Sum the values within a fence, or all of them, as deviations from an origin."""
+    zero = jnp.zeros_like(origin)
+
+    def step(sums, x, w):
+        kept = is_kept(x, fence)
+        deviation = jnp.where(kept, x - origin, 0)
+        weight = jnp.where(kept, w, 0)
+        weighted = weight * deviation
+        return (
+            sums[0] + jnp.where(kept, 1, zero),
+            sums[1] + weight,
+            sums[2] + weight * weight,
+            sums[3] + weighted,
+            sums[4] + weighted * deviation,
+        )
+
+    sums = fold_warps(step, (zero,) * 5, samples.values, samples.weights)
+    return Moments(origin, *sums)

@@ -1,0 +1,187 @@
+"""Order statistics along the warps, by networks of minimum and maximum.
+
+XLA sorts with a scalar comparator on a CPU; a sorting network works on whole rows
+of pixels at once. Rejected values are `rejected_value`, the largest finite number,
+so they sort to the end.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxcoadd.arrays import PixelValues, Values
+from jaxcoadd.folding import fold_warps
+
+UNROLLED = 48
+"""Up to this number of warps the network is written out; above it is staged."""
+
+
+def rejected_value(dtype) -> float:
+    """Return the number that stands for a rejected value."""
+    return float(jnp.finfo(dtype).max)
+
+
+def _exchange(rows, low, high):
+    rows[low], rows[high] = (
+        jnp.minimum(rows[low], rows[high]),
+        jnp.maximum(rows[low], rows[high]),
+    )
+
+
+def _batcher_pairs(n):
+    """Yield the exchanges of Batcher's odd-even merge sort for any n."""
+    p = 1
+    while p < n:
+        k = p
+        while k >= 1:
+            for j in range(k % p, n - k, 2 * k):
+                for i in range(min(k, n - j - k)):
+                    if (i + j) // (2 * p) == (i + j + k) // (2 * p):
+                        yield i + j, i + j + k
+            k //= 2
+        p *= 2
+
+
+def _sort_unrolled(values):
+    rows = list(values)
+    for low, high in _batcher_pairs(len(rows)):
+        _exchange(rows, low, high)
+    return rows
+
+
+def _sort_staged(values):
+    """Sort with the bitonic network, a whole stage at a time."""
+    n, n_pixels = values.shape
+    size = 1 << (n - 1).bit_length()
+    array = jnp.pad(
+        values,
+        [(0, size - n), (0, 0)],
+        constant_values=rejected_value(values.dtype),
+    )
+    block = 2
+    while block <= size:
+        # The first stage of a merge compares mirrored places, the others equal ones.
+        half = array.reshape(-1, 2, block // 2, n_pixels)
+        low, high = half[:, 0], half[:, 1, ::-1]
+        array = jnp.stack(
+            [jnp.minimum(low, high), jnp.maximum(low, high)[:, ::-1]], axis=1
+        )
+        array = lax.optimization_barrier(array)
+        stride = block // 4
+        while stride >= 1:
+            half = array.reshape(-1, 2, stride, n_pixels)
+            low, high = half[:, 0], half[:, 1]
+            array = jnp.stack([jnp.minimum(low, high), jnp.maximum(low, high)], axis=1)
+            array = lax.optimization_barrier(array)
+            stride //= 2
+        block *= 2
+    return list(array.reshape(size, n_pixels)[:n])
+
+
+def sort_along_warps(values: Values) -> list[PixelValues]:
+    """Sort the values of every pixel.
+
+    Parameters
+    ----------
+    values
+        (warp, pixel), `rejected_value` where a value does not count.
+
+    Returns
+    -------
+    list
+        Row k has the k-th smallest value of every pixel.
+    """
+    if values.shape[0] <= UNROLLED:
+        return _sort_unrolled(values)
+    return _sort_staged(values)
+
+
+def _at_rank(ordered, rank):
+    """Interpolate linearly between the two rows next to a rank, without a gather."""
+    below = jnp.floor(rank)
+    lower = upper = ordered[0]
+    for k, row in enumerate(ordered):
+        lower = jnp.where(below == k, row, lower)
+        upper = jnp.where(below == k - 1, row, upper)
+    share = rank - below
+    # Differences of near values are exact, so equal values give themselves.
+    return lower + share * (jnp.where(share > 0, upper, lower) - lower)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(2,))
+def quantiles(
+    values: Values, count: PixelValues, fractions: tuple[float, ...]
+) -> tuple[PixelValues, ...]:
+    """Interpolate quantiles at ``fraction * (count - 1)`` of the sorted values.
+
+    Parameters
+    ----------
+    values
+        (warp, pixel), `rejected_value` where a value does not count.
+    count
+        How many values of each pixel count.
+    fractions
+        Between 0 and 1.
+
+    Returns
+    -------
+    tuple
+        One row of pixels a fraction; NaN where nothing counts.
+
+    Notes
+    -----
+    Differentiable in the values: the one or two values that make a quantile have a
+    share each, equal values the same.
+    """
+    ordered = sort_along_warps(values)
+    results = []
+    for fraction in fractions:
+        # Ranks above this belong to more values than there are.
+        last = int(fraction * (len(ordered) - 1)) + 2
+        rank = fraction * (count - 1)
+        found = _at_rank(ordered[:last], rank)
+        results.append(jnp.where(count > 0, found, jnp.nan))
+    return tuple(results)
+
+
+@quantiles.defjvp
+def _quantiles_jvp(fractions, primals, tangents):
+    values, count = primals
+    moves = tangents[0]
+    found = quantiles(values, count, fractions)
+    slopes = tuple(_quantile_move(values, moves, q) for q in found)
+    return found, slopes
+
+
+def _quantile_move(values, moves, quantile):
+    """Return how far a quantile moves when the values do."""
+    none = rejected_value(values.dtype)
+    below, above = fold_warps(
+        lambda ends, row: (
+            jnp.maximum(ends[0], jnp.where(row <= quantile, row, -none)),
+            jnp.minimum(ends[1], jnp.where(row >= quantile, row, none)),
+        ),
+        (jnp.full_like(quantile, -none), jnp.full_like(quantile, none)),
+        values,
+    )
+    gap = above - below
+    share = jnp.where(gap > 0, (quantile - below) / jnp.where(gap > 0, gap, 1), 0)
+    low = _mean_move(values, moves, below)
+    return (1 - share) * low + share * _mean_move(values, moves, above)
+
+
+def _mean_move(values, moves, at):
+    """Return the mean move of the values that are equal to `at`."""
+    zero = jnp.zeros_like(at)
+    total, number = fold_warps(
+        lambda sums, row, move: (
+            sums[0] + jnp.where(row == at, move, 0),
+            sums[1] + jnp.where(row == at, 1, zero),
+        ),
+        (zero, zero),
+        values,
+        moves,
+    )
+    return total / jnp.maximum(number, 1)

@@ -1,0 +1,73 @@
+"""What a statistic is given of a run of pixels, and what it returns."""
+
+import equinox as eqx
+import jax.numpy as jnp
+
+from jaxcoadd.arrays import (
+    FloatScalar,
+    PixelKept,
+    PixelValues,
+    Present,
+    Values,
+    Weights,
+)
+from jaxcoadd.folding import fold_warps
+from jaxcoadd.statistics.order import rejected_value
+
+
+class Samples(eqx.Module):
+    """The values of some pixels through the stack.
+
+    Parameters
+    ----------
+    values
+        (warp, pixel), `rejected_value` where a value does not count.
+    variances
+        Their variances, (warp, pixel).
+    weights
+        (warp, pixel) or (warp, 1), in units of `weight_unit`.
+    weight_unit
+        A power of two that brings the weights near to 1, so that their squares
+        neither overflow nor vanish in 32 bits.
+    present
+        False for a warp that is padding.
+    """
+
+    values: Values
+    variances: Values
+    weights: Weights
+    weight_unit: FloatScalar
+    present: Present
+
+    @property
+    def count(self) -> PixelValues:
+        """How many values count, before any clipping."""
+        none = rejected_value(self.values.dtype)
+        zero = jnp.zeros_like(self.values[0])
+        return fold_warps(
+            lambda n, row: n + jnp.where(row != none, 1, zero), zero, self.values
+        )
+
+    @property
+    def rejected(self) -> PixelValues:
+        """How many inputs do not count: masked, or not finite."""
+        return self.present.astype(self.values.dtype).sum() - self.count
+
+
+class Combined(eqx.Module):
+    """The result of a statistic for some pixels.
+
+    Parameters
+    ----------
+    value, variance
+        The statistic and its variance.
+    weight
+        The summed weight of the values that made the result.
+    clipped
+        Whether a value was clipped.
+    """
+
+    value: PixelValues
+    variance: PixelValues
+    weight: PixelValues
+    clipped: PixelKept
