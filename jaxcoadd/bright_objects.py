@@ -218,7 +218,7 @@ def _cosine_sine(degrees: float) -> tuple[float, float]:
     """Return cosine and sine of an angle, without error for quarters of a turn."""
     turns = degrees % 360
     if turns % 90 == 0:
-        return ((1.0, 0.0), (0.0, 1.0), (-1.0, 0.0), (0.0, -1.0))[int(turns // 90)]
+        return ((1.0, 0.0), (0.0, 1.0), (-1.0, 0.0), (0.0, -1.0))[int(turns // 90) % 4]
     return math.cos(math.radians(turns)), math.sin(math.radians(turns))
 
 
@@ -230,5 +230,7 @@ def _strip(
     if normal_x == 0:
         reach = np.where(np.abs(middle) <= half, np.inf, -np.inf)
         return -reach, reach
-    ends = (middle - half) / normal_x, (middle + half) / normal_x
+    # By an angle of nearly nothing this is infinite, which is as good as 0.
+    with np.errstate(over="ignore"):
+        ends = (middle - half) / normal_x, (middle + half) / normal_x
     return np.minimum(*ends), np.maximum(*ends)

@@ -6,7 +6,7 @@ from functools import partial
 import equinox as eqx
 import jax.numpy as jnp
 
-from jaxcoadd.arrays import Count, FloatScalar, Image, Mask, PerWarp
+from jaxcoadd.arrays import Count, FloatScalar, Image, Mask
 from jaxcoadd.interpolation import fallback_value, interpolate_over
 from jaxcoadd.masks import (
     LSST_PLANES,

@@ -15,7 +15,6 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Shaped
 
 from jaxcoadd.arrays import FloatScalar, Image, Region
-from jaxcoadd.selection import plane_clipped_mean, plane_mean, plane_quantiles
 
 FALLBACK_KINDS = ("MEAN", "MEDIAN", "MEANCLIP", "USER")
 

@@ -218,9 +218,7 @@ def propagate_masks(
         ]
         return (sums[0] + jnp.where(used, weight, 0), *rejected)
 
-    used, *rejected = fold_warps(
-        step, (zero,) * (1 + len(bits)), masks, weights, kept
-    )
+    used, *rejected = fold_warps(step, (zero,) * (1 + len(bits)), masks, weights, kept)
     result = jnp.zeros(masks.shape[1:], jnp.uint32)
     for bit, weight in zip(bits, rejected, strict=True):
         threshold = jnp.asarray(thresholds.get(bit, 1.0), zero.dtype)

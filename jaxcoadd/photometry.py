@@ -2,12 +2,11 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Float
 from numpy.polynomial import chebyshev
-from numpy.typing import ArrayLike
 
 AB_ZERO_FLUX = 1e9 * (1e23 * 10 ** (48.6 / -2.5))
 """Flux of AB magnitude 0 in nanojansky (Oke & Gunn 1983): one has magnitude 31.4."""
@@ -15,11 +14,14 @@ AB_ZERO_FLUX = 1e9 * (1e23 * 10 ** (48.6 / -2.5))
 MAGNITUDE_ERROR = 2.5 / math.log(10.0)
 """Error of a magnitude per relative error of its flux."""
 
+Given = int | float | np.number | Sequence | np.ndarray
+"""Numbers in a form that NumPy makes an array of."""
+
 Numbers = Float[np.ndarray, "*shape"] | np.floating
 Planes = tuple[Float[np.ndarray, "y x"], Float[np.ndarray, "y x"]]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, init=False)
 class ChebyshevField:
     """A sum of products of Chebyshev polynomials over a box of pixels.
 
@@ -39,28 +41,26 @@ class ChebyshevField:
     Examples
     --------
     >>> field = ChebyshevField([[2.0, 1.0]], box=(0, 0, 9, 9))
-    >>> field.mean, field(4.5, 3.0), field(9.5, 3.0)
+    >>> field.mean, float(field(4.5, 3.0)), float(field(9.5, 3.0))
     (2.0, 2.0, 3.0)
     """
 
     coefficients: np.ndarray
     box: tuple[int, int, int, int]
 
-    def __post_init__(self):
+    def __init__(self, coefficients: Given, box: Sequence[int]):
         """Keep a copy of the coefficients that nobody can change."""
-        coefficients = np.array(self.coefficients, dtype=np.float64)
-        if coefficients.ndim != 2 or not coefficients.size:
-            raise ValueError(
-                f"coefficients have shape {coefficients.shape}; expected (y, x)"
-            )
-        coefficients.flags.writeable = False
-        x0, y0, x1, y1 = (int(edge) for edge in self.box)
+        matrix = np.array(coefficients, dtype=np.float64)
+        if matrix.ndim != 2 or not matrix.size:
+            raise ValueError(f"coefficients have shape {matrix.shape}; expected (y, x)")
+        matrix.flags.writeable = False
+        x0, y0, x1, y1 = (int(edge) for edge in box)
         if x1 < x0 or y1 < y0:
             raise ValueError(f"the box {(x0, y0, x1, y1)} of a field has no pixels")
-        object.__setattr__(self, "coefficients", coefficients)
+        object.__setattr__(self, "coefficients", matrix)
         object.__setattr__(self, "box", (x0, y0, x1, y1))
 
-    def __call__(self, x: ArrayLike, y: ArrayLike) -> Numbers:
+    def __call__(self, x: Given, y: Given) -> Numbers:
         """Evaluate the field at pixel positions, which are broadcast."""
         x, y = np.broadcast_arrays(*self._normalized(x, y))
         return chebyshev.chebval2d(x, y, self.coefficients.T)
@@ -75,7 +75,7 @@ class ChebyshevField:
         means = [_chebyshev_means(size) for size in self.coefficients.shape]
         return float(means[0] @ self.coefficients @ means[1])
 
-    def _normalized(self, x: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    def _normalized(self, x: Given, y: Given) -> tuple[np.ndarray, np.ndarray]:
         """Map positions so that the box is from -1 to 1."""
         x0, y0, x1, y1 = self.box
         return (
@@ -152,41 +152,41 @@ class PhotoCalib:
         """Make a calibration that varies; its mean is the field's by default."""
         return cls(field.mean if mean is None else mean, error, field)
 
-    def calibration(self, at: tuple[ArrayLike, ArrayLike] | None = None) -> Numbers:
+    def calibration(self, at: tuple[Given, Given] | None = None) -> Numbers:
         """Return the nanojansky per count, the mean or those at positions (x, y)."""
         if at is None or self.field is None:
             return np.float64(self.mean)
         return self.field(*at)
 
     def nanojansky(
-        self, counts: ArrayLike, *, at: tuple[ArrayLike, ArrayLike] | None = None
+        self, counts: Given, *, at: tuple[Given, Given] | None = None
     ) -> Numbers:
         """Return fluxes, or errors of fluxes, in nanojansky."""
         with np.errstate(all="ignore"):
             return np.asarray(counts, dtype=np.float64) * self.calibration(at)
 
     def magnitude(
-        self, counts: ArrayLike, *, at: tuple[ArrayLike, ArrayLike] | None = None
+        self, counts: Given, *, at: tuple[Given, Given] | None = None
     ) -> Numbers:
         """Return AB magnitudes of fluxes in counts."""
         with np.errstate(all="ignore"):
             return -2.5 * np.log10(self.nanojansky(counts, at=at) / AB_ZERO_FLUX)
 
-    def magnitude_error(self, counts: ArrayLike, error: ArrayLike) -> Numbers:
+    def magnitude_error(self, counts: Given, error: Given) -> Numbers:
         """Return errors of magnitudes, from fluxes and their errors in counts."""
         with np.errstate(all="ignore"):
             relative = np.asarray(error, dtype=np.float64) / np.asarray(counts)
             return MAGNITUDE_ERROR * relative
 
     def nanojansky_to_inst_flux(
-        self, nanojansky: ArrayLike, *, at: tuple[ArrayLike, ArrayLike] | None = None
+        self, nanojansky: Given, *, at: tuple[Given, Given] | None = None
     ) -> Numbers:
         """Return counts of fluxes in nanojansky."""
         with np.errstate(all="ignore"):
             return np.asarray(nanojansky, dtype=np.float64) / self.calibration(at)
 
     def magnitude_to_inst_flux(
-        self, magnitude: ArrayLike, *, at: tuple[ArrayLike, ArrayLike] | None = None
+        self, magnitude: Given, *, at: tuple[Given, Given] | None = None
     ) -> Numbers:
         """Return counts of AB magnitudes."""
         with np.errstate(all="ignore"):
@@ -199,7 +199,7 @@ class PhotoCalib:
         return float(self.nanojansky_to_inst_flux(AB_ZERO_FLUX))
 
     def calibrate_image(
-        self, image: ArrayLike, variance: ArrayLike, *, origin: tuple[int, int] = (0, 0)
+        self, image: Given, variance: Given, *, origin: tuple[int, int] = (0, 0)
     ) -> Planes:
         """Bring an image in counts, and its variance, to nanojansky.
 
@@ -230,7 +230,7 @@ class PhotoCalib:
             return counts * mean, counts_variance * (mean * mean)
 
     def uncalibrate_image(
-        self, image: ArrayLike, variance: ArrayLike, *, origin: tuple[int, int] = (0, 0)
+        self, image: Given, variance: Given, *, origin: tuple[int, int] = (0, 0)
     ) -> Planes:
         """Bring an image in nanojansky, and its variance, back to counts.
 
@@ -277,7 +277,7 @@ def _chebyshev_means(size: int) -> np.ndarray:
     return np.where(even, 1 / (1 - np.where(even, order, 0) ** 2), 0.0)
 
 
-def _as_planes(image: ArrayLike, variance: ArrayLike) -> Planes:
+def _as_planes(image: Given, variance: Given) -> Planes:
     """Take two planes as NumPy arrays of floating point, in the image's precision."""
     pixels = np.asarray(image)
     if pixels.dtype.kind != "f":

@@ -4,8 +4,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Array, Bool, UInt32
-from numpy.typing import ArrayLike
+from jaxtyping import Array, Bool, Int32, Integer, UInt32
 
 from jaxcoadd.masks import MaskPlanes
 
@@ -17,7 +16,7 @@ EVERYWHERE = (_INT32.min, _INT32.min, _INT32.max, _INT32.max)
 """The box of all positions that a span can have."""
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, init=False)
 class SpanSet:
     """A region of pixels: runs (y, x0, x1), from x0 to x1 with both ends.
 
@@ -40,19 +39,17 @@ class SpanSet:
     ([[0, 1, 5], [1, -1, 0]], 7)
     """
 
-    rows: np.ndarray = dataclasses.field(
-        default_factory=lambda: np.zeros((0, 3), np.int32)
-    )
+    rows: Int32[np.ndarray, "span 3"]
 
-    def __post_init__(self):
+    def __init__(self, rows: Sequence | np.ndarray = ()):
         """Check the rows, and sort and merge them."""
-        rows = _merged(_checked(self.rows)).astype(np.int32)
-        rows.flags.writeable = False
-        object.__setattr__(self, "rows", rows)
+        merged = _merged(_checked(rows)).astype(np.int32)
+        merged.flags.writeable = False
+        object.__setattr__(self, "rows", merged)
 
     @classmethod
     def from_image(
-        cls, region: Bool[Array | np.ndarray, "y x"], origin: tuple[int, int] = (0, 0)
+        cls, region: Array | np.ndarray, origin: tuple[int, int] = (0, 0)
     ) -> "SpanSet":
         """Return the true pixels of an image whose pixel [0, 0] is at `origin`.
 
@@ -63,17 +60,17 @@ class SpanSet:
         origin
             Position (x, y) of the pixel [0, 0].
         """
-        region = np.asarray(region, dtype=bool)
-        if region.ndim != 2:
-            raise ValueError(f"a region has two dimensions, not shape {region.shape}")
-        steps = np.diff(np.pad(region.astype(np.int8), ((0, 0), (1, 1))), axis=1)
+        pixels = np.asarray(region, dtype=bool)
+        if pixels.ndim != 2:
+            raise ValueError(f"a region has two dimensions, not shape {pixels.shape}")
+        steps = np.diff(np.pad(pixels.astype(np.int8), ((0, 0), (1, 1))), axis=1)
         y, x0 = np.nonzero(steps == 1)
         x1 = np.nonzero(steps == -1)[1] - 1
         return cls(np.stack([y, x0, x1], axis=-1)).shifted(*origin)
 
     @classmethod
     def circle(
-        cls, x: int, y: int, radius: float, *, within: Box = EVERYWHERE
+        cls, x: int, y: int, radius: int | float, *, within: Box = EVERYWHERE
     ) -> "SpanSet":
         """Return all pixels at most `radius` from a pixel, in a box.
 
@@ -163,7 +160,7 @@ class SpanSet:
 
 
 def apply_alternative_masks(
-    mask: UInt32[Array | np.ndarray, "y x"],
+    mask: Integer[Array | np.ndarray, "y x"],
     planes: MaskPlanes,
     alternatives: Mapping[str, Sequence[SpanSet]],
     *,
@@ -225,7 +222,7 @@ def apply_alternative_masks(
     return mask, planes
 
 
-def _checked(rows: ArrayLike) -> np.ndarray:
+def _checked(rows: Sequence | np.ndarray) -> np.ndarray:
     """Return rows as int64 (span, 3), or raise what is wrong with them."""
     rows = np.asarray(rows)
     if not rows.size:

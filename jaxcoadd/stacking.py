@@ -114,9 +114,7 @@ def stack_columns(
     if rules.nan_safe:
         usable = usable & jnp.isfinite(columns.values)
     samples = Samples(
-        values=jnp.where(
-            usable, columns.values, rejected_value(columns.values.dtype)
-        ),
+        values=jnp.where(usable, columns.values, rejected_value(columns.values.dtype)),
         variances=columns.variances,
         weights=weights,
         weight_unit=weight_unit,

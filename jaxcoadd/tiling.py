@@ -154,14 +154,16 @@ def _transpose_tiles(function, size, flat, shared, cotangents):
             lambda c, o: _cotangent_tile(c, o, start, fresh), cotangents, outputs
         )
         by_tile, by_shared = pull(given)
-        old = _slice(sums[0], start, size)
-        by_flat = _update(sums[0], [a + b for a, b in zip(old, by_tile)], start)
-        by_shared = [a + b for a, b in zip(sums[1], by_shared)]
+        by_tile = jax.tree.map(jnp.add, _slice(sums[0], start, size), by_tile)
+        by_flat = _update(sums[0], by_tile, start)
+        by_shared = jax.tree.map(jnp.add, sums[1], by_shared)
         return (by_flat, by_shared, start + size), None
 
-    zeros = ([jnp.zeros_like(a) for a in real_flat],
-             [jnp.zeros_like(jnp.asarray(a)) for a in real_shared],
-             jnp.int32(0))
+    zeros = (
+        [jnp.zeros_like(a) for a in real_flat],
+        [jnp.zeros_like(jnp.asarray(a)) for a in real_shared],
+        jnp.int32(0),
+    )
     (by_flat, by_shared, _), _ = lax.scan(step, zeros, _starts(n_pixels, size))
     return (
         _with_float0(flat_leaves, flat_tree, by_flat),
@@ -182,9 +184,7 @@ def _with_float0(leaves, tree, real):
     rest = iter(real)
     return tree.unflatten(
         [
-            next(rest)
-            if _is_real(a)
-            else np.zeros(jnp.shape(a), jax.dtypes.float0)
+            next(rest) if _is_real(a) else np.zeros(jnp.shape(a), jax.dtypes.float0)
             for a in leaves
         ]
     )

@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ from jaxcoadd.arrays import FloatScalar
 from jaxcoadd.warps import WarpStack
 
 Plane = Float[Array | np.ndarray, "*shape"]
+Column = np.ndarray | Sequence[float]
 Scalar = FloatScalar | np.floating | Float[np.ndarray, ""]
 
 # Points whose spread across a line is less than this part of the spread along it
@@ -92,9 +93,7 @@ def scale_planes(
         return image * factor, variance * factor * factor
 
 
-def scale_zero_points(
-    stack: WarpStack, zero_point: FloatScalar | None = None
-) -> WarpStack:
+def scale_zero_points(stack: WarpStack, zero_point: Scalar | None = None) -> WarpStack:
     """Bring every warp to one photometric zero point.
 
     Parameters
@@ -141,9 +140,9 @@ def scale_zero_points(
 
 
 def mean_factor(
-    x: Float[np.ndarray, " point"],
-    y: Float[np.ndarray, " point"],
-    values: Float[np.ndarray, " point"],
+    x: Column,
+    y: Column,
+    values: Column,
     *,
     shape: tuple[int, int],
 ) -> Float[np.ndarray, "y x"]:
@@ -173,9 +172,9 @@ def mean_factor(
 
 
 def interpolate_factors(
-    x: Float[np.ndarray, " point"],
-    y: Float[np.ndarray, " point"],
-    values: Float[np.ndarray, " point"],
+    x: Column,
+    y: Column,
+    values: Column,
     *,
     shape: tuple[int, int],
     origin: tuple[int, int] = (0, 0),
@@ -229,7 +228,7 @@ def interpolate_factors(
     return result
 
 
-def _as_table(x, y, values) -> tuple[np.ndarray, np.ndarray]:
+def _as_table(x: Column, y: Column, values: Column) -> tuple[np.ndarray, np.ndarray]:
     """Check a table of values; return its positions, each once, and their values."""
     columns = [np.asarray(column, dtype=float).ravel() for column in (x, y, values)]
     lengths = [len(column) for column in columns]

@@ -98,12 +98,15 @@ def write_afw(
     )
 
 
-def write_old_afw(path, scene, *, first=1):
+def write_old_afw(path, scene, *, first=1, compression=None):
     """Write LSST's planes without names: from HDU 1, or from the primary."""
-    mask = fits.ImageHDU(scene.mask.astype(np.uint16))
-    image = hdu(scene.image, primary=first == 0)
+    image = hdu(scene.image, primary=first == 0, compression=compression)
+    others = [
+        hdu(data, compression=compression)
+        for data in (scene.mask.astype(np.uint16), scene.variance)
+    ]
     leading = [fits.PrimaryHDU()] if first == 1 else []
-    return write(path, *leading, image, mask, fits.ImageHDU(scene.variance))
+    return write(path, *leading, image, *others)
 
 
 def write_sample(path, scene, *, cards=None, image=None, variance=None):

@@ -35,7 +35,7 @@ def simulated_stack(zero_points, *, size=None, dtype=None, seed=0):
         )
         for zero_point in zero_points
     ]
-    return stack_warps(warps, weights=np.arange(1.0, len(warps) + 1), size=size)
+    return stack_warps(warps, weights=[1.0, 2.0, 3.0, 4.0][: len(warps)], size=size)
 
 
 def tolerance(array, zero_point_span=40.0):
@@ -136,6 +136,9 @@ def test_gradients_are_those_of_finite_differences():
         stack = simulated_stack([25.1, 31.4, 27.0])
 
         def planes(image, variance, zero_points, zero_point):
+            image, variance, zero_points = map(
+                jnp.asarray, (image, variance, zero_points)
+            )
             changed = dataclasses.replace(
                 stack, image=image, variance=variance, zero_point=zero_points
             )
@@ -161,11 +164,17 @@ def test_jit_equals_eager(precision, zero_point):
 
 
 def test_one_compilation_serves_all_zero_points():
-    function = jax.jit(scale_zero_points)
+    traces = []
+
+    @jax.jit
+    def function(stack, zero_point):
+        traces.append(zero_point)
+        return scale_zero_points(stack, zero_point)
+
     stack = simulated_stack([25.1, 31.4])
     for zero_point in (20.0, 25.1, 30.0):
         function(stack, zero_point)
-    assert function._cache_size() == 1
+    assert len(traces) == 1
 
 
 def test_results_have_the_precision_of_the_warps(precision):

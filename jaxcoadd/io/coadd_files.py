@@ -11,7 +11,14 @@ from astropy.table import Table
 
 from jaxcoadd.io.errors import InputError
 from jaxcoadd.io.grids import Grid, grid_of
-from jaxcoadd.io.hdus import Hdu, check_image, check_sums, read_hdus, read_section
+from jaxcoadd.io.hdus import (
+    Hdu,
+    check_image,
+    check_sums,
+    opened,
+    read_hdus,
+    read_section,
+)
 from jaxcoadd.io.layouts import find_hdu
 from jaxcoadd.io.mappings import PRESETS
 from jaxcoadd.io.mask_planes import mask_reader
@@ -45,7 +52,8 @@ class CoaddPlanes:
     Raises
     ------
     ValueError
-        The planes differ in shape, or are not those of the grid.
+        The planes differ in shape, or are not those of the grid, or the mask has no
+        plane: a file without any would mean LSST's.
     """
 
     image: np.ndarray
@@ -66,6 +74,8 @@ class CoaddPlanes:
                     f"{name} has shape {shape} and the grid {self.grid.shape}; they "
                     "must be equal and have pixels"
                 )
+        if not self.planes.used:
+            raise ValueError("the mask of a coadd needs at least one plane")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -169,14 +179,8 @@ def _read_table(hdu: Hdu) -> Table:
     """Read a table with its text as text."""
     if not hdu.is_table:
         raise InputError(f"{hdu} should be a table; it is not a coadd of ours")
-    try:
-        with fits.open(hdu.path, memmap=False) as file:
-            stored: Any = file[hdu.index]
-            table = Table(stored.data)
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(
-            f"the table {hdu} cannot be read ({error}); the file is damaged"
-        ) from error
+    with opened(hdu) as stored:
+        table = Table(stored.data)
     table.convert_bytestring_to_unicode()
     return table
 

@@ -186,11 +186,10 @@ def _ascii(text: str) -> str:
 
 
 def _storable(column: Any) -> Any:
-    """Take a column of a table as FITS can hold it: text in ASCII, of some width."""
+    """Take a column of a table as FITS can hold it, with text in ASCII."""
     if column.dtype.kind not in "UO":
         return column
-    texts = [_ascii(str(text)) or " " for text in column]
-    return np.array(texts, dtype="S" if texts else "S1")
+    return np.array([_ascii(str(text)) for text in column], dtype="S")
 
 
 def _table(table: Table, name: str) -> fits.BinTableHDU:

@@ -60,7 +60,8 @@ class Hdu:
             value = self.header.get(card, default)
         except fits.VerifyError as error:
             raise InputError(
-                f"card {card} of {self} is not valid FITS; repair the header"
+                f"card {card} of HDU {self.index} of {self.path} is not valid FITS; "
+                "repair the header"
             ) from error
         if isinstance(value, fits.card.Undefined):
             return default
@@ -69,7 +70,9 @@ class Hdu:
     @property
     def name(self) -> str:
         """The EXTNAME in capitals, or nothing."""
-        return str(self.get("EXTNAME", "")).upper()
+        name = str(self.get("EXTNAME", "")).upper()
+        # Compressors write this where there was no name.
+        return "" if name == "COMPRESSED_IMAGE" else name
 
     @property
     def kind(self) -> str:
@@ -179,8 +182,8 @@ def _walk(stream: BinaryIO, path: Path) -> Iterator[Hdu]:
     while True:
         stream.seek(offset)
         start = stream.read(9)
-        if not start or (index and not start.strip(b"\0 ")):
-            break  # the end, or the padding that tapes leave
+        if not start or (index and _is_padding(start, stream)):
+            break
         _check_start(start, path, index)
         stream.seek(offset)
         header = _read_header(stream, path, index)
@@ -200,6 +203,15 @@ def _walk(stream: BinaryIO, path: Path) -> Iterator[Hdu]:
             f"{path} is truncated: its headers announce {offset} bytes and it has "
             f"{size}; fetch or write it again"
         )
+
+
+def _is_padding(start: bytes, stream: BinaryIO) -> bool:
+    """Tell whether a file holds nothing more, as the padding that tapes leave."""
+    while not start.strip(b"\0 "):
+        start = stream.read(_CHUNK)
+        if not start:
+            return True
+    return False
 
 
 def _check_start(start: bytes, path: Path, index: int) -> None:
@@ -281,20 +293,26 @@ def _check_tiles(hdu: Hdu) -> None:
 
 
 @contextlib.contextmanager
-def _decoding(hdu: Hdu) -> Iterator[None]:
-    """Turn whatever a decoder says of broken pixels into an error that names them."""
+def opened(hdu: Hdu, **options: Any) -> Iterator[Any]:
+    """Open an HDU with astropy; what that says of broken data becomes an error."""
     try:
-        with warnings.catch_warnings():
+        with (
+            warnings.catch_warnings(),
+            # Not by its name: astropy leaves a file open if it fails to open it.
+            open_bytes(hdu.path) as stream,
+        ):
             warnings.simplefilter("error", AstropyWarning)
             # Of headers that `read_hdus` has accepted.
             warnings.filterwarnings("ignore", _HARMLESS, AstropyWarning)
             warnings.filterwarnings("ignore", ".*BLANK", AstropyWarning)
-            yield
+            with fits.open(stream, memmap=False, **options) as file:
+                yield file[hdu.index]
     except (MemoryError, InputError):
         raise
     except Exception as error:
+        reason = " ".join(str(error).split())
         raise InputError(
-            f"the pixels of {hdu} cannot be decoded ({error}); the file is damaged, "
+            f"the data of {hdu} cannot be decoded ({reason}); the file is damaged, "
             "fetch or write it again"
         ) from error
 
@@ -321,11 +339,7 @@ def read_section(hdu: Hdu, start: int, stop: int, *, blank: bool = True) -> np.n
     InputError
         The pixels cannot be decoded.
     """
-    with (
-        _decoding(hdu),
-        fits.open(hdu.path, memmap=False, ignore_blank=not blank) as file,
-    ):
-        stored: Any = file[hdu.index]
+    with opened(hdu, ignore_blank=not blank) as stored:
         return stored.section[start:stop]
 
 

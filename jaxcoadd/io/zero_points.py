@@ -5,10 +5,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from astropy.io import fits
 
 from jaxcoadd.io.errors import InputError
-from jaxcoadd.io.hdus import Hdu
+from jaxcoadd.io.hdus import Hdu, opened
 
 NANOJANSKY = 31.4
 _TOLERANCE = 0.01
@@ -155,10 +154,8 @@ def _photo_calib(hdus: Sequence[Hdu]) -> tuple[float, str] | None:
     if found is None or found[0] == 0 or index is None:
         return None
     row, where = _archive_row(hdus, found[0], index)
-    mean = float(row["calibrationMean"])
-    names = row.dtype.names or ()
-    flags = row["flags"] if "flags" in names else True
-    if not bool(int(np.ravel(flags)[0]) & 1):
+    mean = float(row.get("calibrationMean", math.nan))
+    if not int(np.ravel(row.get("flags", True))[0]) & 1:
         raise InputError(
             f"the PhotoCalib in {where} varies over the image, which is not supported; "
             "calibrate the image or give the zero point in a mapping"
@@ -166,24 +163,29 @@ def _photo_calib(hdus: Sequence[Hdu]) -> tuple[float, str] | None:
     if not math.isfinite(mean) or mean <= 0:
         raise InputError(_absurd(mean, where, "calibrationMean"))
     # Its first version counted maggies, the one in use counts nanojansky.
-    version = int(row["version"]) if "version" in names else 0
-    unit = NANOJANSKY if version else 0.0
+    unit = NANOJANSKY if row.get("version", 0) else 0.0
     zero_point = _checked(unit - 2.5 * math.log10(mean), where, "calibrationMean")
     return zero_point, f"the PhotoCalib in {where}"
 
 
-def _archive_row(hdus: Sequence[Hdu], wanted: int, index: int) -> tuple[np.record, Hdu]:
+def _archive_row(
+    hdus: Sequence[Hdu], wanted: Any, index: Any
+) -> tuple[dict[str, Any], Hdu]:
     """Return the row of an archived object, and the table it is in."""
-    path = hdus[0].path
     try:
-        with fits.open(path, memmap=False) as file:
-            archive: Any = file[index - 1]
-            entry = archive.data[archive.data["id"] == wanted][0]
-            where = hdus[index - 1 + int(entry["cat.archive"])]
-            table: Any = file[where.index]
-            return table.data[int(entry["row0"])], where
-    except (IndexError, KeyError, TypeError, OSError) as error:
+        where, number = _archive_place(hdus, wanted, hdus[index - 1])
+        with opened(where) as stored:
+            names = stored.columns.names
+            return {name: stored.data[name][number] for name in names}, where
+    except (IndexError, KeyError, TypeError, AttributeError, InputError) as error:
         raise InputError(
-            f"{path} announces a PhotoCalib with id {wanted} and does not have it "
-            f"({error}); write the file again or give the zero point in a mapping"
+            f"{hdus[0].path} announces a PhotoCalib with id {wanted} that cannot be "
+            f"read ({error}); write the file again or give the zero point in a mapping"
         ) from error
+
+
+def _archive_place(hdus: Sequence[Hdu], wanted: Any, index: Hdu) -> tuple[Hdu, int]:
+    """Look up in the index of an archive where an object is."""
+    with opened(index) as stored:
+        entry = stored.data[stored.data["id"] == wanted][0]
+        return hdus[index.index + int(entry["cat.archive"])], int(entry["row0"])

@@ -1,7 +1,7 @@
 """Statistics of a pixel through the stack, each a strategy object."""
 
 from jaxcoadd.statistics.errors import (
-    AbstractError,
+    AbstractErrorModel,
     FromScatter,
     FromVariances,
     Mosaic,
@@ -33,7 +33,7 @@ from jaxcoadd.statistics.spreads import (
 )
 
 __all__ = [
-    "AbstractError",
+    "AbstractErrorModel",
     "AbstractStatistic",
     "ClippedCount",
     "ClippedMean",

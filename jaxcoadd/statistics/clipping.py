@@ -40,15 +40,23 @@ def sigma_clip(samples: Samples, width: FloatScalar, iterations: int) -> Fence:
     """
     samples = jax.tree.map(lax.stop_gradient, samples)
     count = samples.count
-    low, median, high = quantiles(samples.values, count, (0.25, 0.5, 0.75))
-    half_width = width * SIGMA_PER_IQR * (high - low)
+    found = quantiles(samples.values, count, (0.25, 0.5, 0.75))
+    half_width = width * SIGMA_PER_IQR * (found.offsets[2] - found.offsets[0])
+    origin, shift = found.origin, found.offsets[1]
+    if samples.values.dtype == jnp.float64:
+        # Enough digits for a centre in one piece, as the original has it: whether a
+        # single value that is left lies within a width of 0 hangs on the last one.
+        origin, shift = jnp.zeros_like(origin), found[1]
     # Barriers keep XLA from running the network once more for each sum.
-    first = fence = Fence(*lax.optimization_barrier((median, half_width)))
+    fence = Fence(*lax.optimization_barrier((origin, shift, half_width)))
+    narrow = fence.half_width
     for _ in range(iterations - 1):
-        kept = moments(samples, fence.centre, fence)
+        kept = moments(samples, fence)
         half_width = width * jnp.sqrt(_not_negative(kept.variance))
-        half_width = jnp.where(count <= 1, first.half_width, half_width)
-        fence = Fence(*lax.optimization_barrier((kept.mean, half_width)))
+        half_width = jnp.where(count <= 1, narrow, half_width)
+        fence = Fence(
+            *lax.optimization_barrier((fence.origin, kept.mean_shift, half_width))
+        )
     return fence
 
 

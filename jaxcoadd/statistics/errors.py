@@ -11,12 +11,12 @@ from jaxcoadd.statistics.moments import Fence, Moments, is_kept
 from jaxcoadd.statistics.samples import Samples
 
 
-class AbstractError(eqx.Module):
+class AbstractErrorModel(eqx.Module):
     """How a mean finds its own variance."""
 
     @abc.abstractmethod
     def variance_of_mean(
-        self, samples: Samples, kept: Moments, fence: Fence | None
+        self, samples: Samples, kept: Moments, fence: Fence
     ) -> PixelValues:
         """Return the variance of the mean of the values within a fence."""
 
@@ -33,38 +33,38 @@ def _sum_variances(samples, fence, term):
     )
 
 
-class FromVariances(AbstractError):
+class FromVariances(AbstractErrorModel):
     """From the variances of the inputs: the sum of w² v over the square of that of w.
 
     LSST's ``calcErrorFromInputVariance``, and the default of a coadd.
     """
 
     def variance_of_mean(
-        self, samples: Samples, kept: Moments, fence: Fence | None
+        self, samples: Samples, kept: Moments, fence: Fence
     ) -> PixelValues:
         """Return the sum of w² v over the squared sum of w."""
         total = _sum_variances(samples, fence, lambda v, w: v * w * w)
         return total / (kept.weight * kept.weight)
 
 
-class FromScatter(AbstractError):
+class FromScatter(AbstractErrorModel):
     """From the scatter of the inputs: the sample variance over the effective number."""
 
     def variance_of_mean(
-        self, samples: Samples, kept: Moments, fence: Fence | None
+        self, samples: Samples, kept: Moments, fence: Fence
     ) -> PixelValues:
         """Return the sample variance times the sum of w² over that of w, squared."""
         return kept.variance * kept.weight2 / (kept.weight * kept.weight)
 
 
-class Mosaic(AbstractError):
+class Mosaic(AbstractErrorModel):
     """The mean variance of the inputs, for mosaics of images that hardly overlap.
 
     LSST's ``calcErrorMosaicMode``.
     """
 
     def variance_of_mean(
-        self, samples: Samples, kept: Moments, fence: Fence | None
+        self, samples: Samples, kept: Moments, fence: Fence
     ) -> PixelValues:
         """Return the weighted mean of the variances."""
         total = _sum_variances(samples, fence, lambda v, w: v * w)

@@ -4,14 +4,14 @@ import jax.numpy as jnp
 
 from jaxcoadd.folding import fold_warps
 from jaxcoadd.statistics.means import AbstractStatistic
-from jaxcoadd.statistics.moments import moments, rough_mean, sum_over_count
+from jaxcoadd.statistics.moments import moments, open_fence, sum_over_count
 from jaxcoadd.statistics.order import rejected_value
 from jaxcoadd.statistics.samples import Combined, Samples
 
 
 def _exact(samples, value):
     """Combine to a value without an error."""
-    used = moments(samples, jnp.zeros_like(value))
+    used = moments(samples, open_fence(samples))
     return Combined(
         value,
         jnp.zeros_like(value),
@@ -24,9 +24,7 @@ def _extreme(samples, pick, start):
     """Pick the extreme of the finite values, NaN where nothing counts."""
     none = rejected_value(samples.values.dtype)
     value = fold_warps(
-        lambda best, x: jnp.where(
-            jnp.isfinite(x) & (x != none), pick(best, x), best
-        ),
+        lambda best, x: jnp.where(jnp.isfinite(x) & (x != none), pick(best, x), best),
         start,
         samples.values,
     )
@@ -58,10 +56,9 @@ class Sum(AbstractStatistic):
 
     def combine(self, samples: Samples) -> Combined:
         """Combine the values of every pixel to their weighted sum."""
-        centre = rough_mean(samples)
-        used = moments(samples, centre)
-        unit = samples.weight_unit
-        return _exact(samples, (used.first + used.weight * centre) * unit)
+        used = moments(samples, open_fence(samples))
+        total = used.first + used.weight * used.origin
+        return _exact(samples, total * samples.weight_unit)
 
 
 class UsedCount(AbstractStatistic):

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jaxcoadd.arrays import FloatScalar
 from jaxcoadd.folding import fold_warps
 from jaxcoadd.statistics.clipping import SIGMA_PER_IQR, sigma_clip
-from jaxcoadd.statistics.errors import AbstractError, FromVariances
-from jaxcoadd.statistics.moments import moments, rough_mean
+from jaxcoadd.statistics.errors import AbstractErrorModel, FromVariances
+from jaxcoadd.statistics.moments import moments, open_fence
 from jaxcoadd.statistics.order import quantiles, rejected_value
 from jaxcoadd.statistics.samples import Combined, Samples
 
@@ -36,14 +36,15 @@ class Mean(AbstractStatistic):
     Differentiable in values, variances and weights.
     """
 
-    error: AbstractError = FromVariances()
+    error: AbstractErrorModel = FromVariances()
 
     def combine(self, samples: Samples) -> Combined:
         """Combine the values of every pixel to their weighted mean."""
-        used = moments(samples, rough_mean(samples))
+        fence = open_fence(samples)
+        used = moments(samples, fence)
         return Combined(
             value=used.mean,
-            variance=self.error.variance_of_mean(samples, used, None),
+            variance=self.error.variance_of_mean(samples, used, fence),
             weight=used.weight * samples.weight_unit,
             clipped=jnp.zeros_like(used.mean, bool),
         )
@@ -69,12 +70,12 @@ class ClippedMean(AbstractStatistic):
 
     sigma_clip: FloatScalar = 3.0
     clip_iter: int = eqx.field(static=True, default=2)
-    error: AbstractError = FromVariances()
+    error: AbstractErrorModel = FromVariances()
 
     def combine(self, samples: Samples) -> Combined:
         """Combine the values of every pixel to their clipped mean."""
         fence = sigma_clip(samples, self.sigma_clip, self.clip_iter)
-        kept = moments(samples, fence.centre, fence)
+        kept = moments(samples, fence)
         return Combined(
             value=kept.mean,
             variance=self.error.variance_of_mean(samples, kept, fence),
@@ -121,10 +122,9 @@ class SoftClippedMean(AbstractStatistic):
 
     def combine(self, samples: Samples) -> Combined:
         """Combine the values of every pixel to their softly clipped mean."""
-        low, centre, high = quantiles(
-            samples.values, samples.count, (0.25, 0.5, 0.75)
-        )
-        spread = SIGMA_PER_IQR * (high - low)
+        found = quantiles(samples.values, samples.count, (0.25, 0.5, 0.75))
+        centre = found[1]
+        spread = SIGMA_PER_IQR * (found.offsets[2] - found.offsets[0])
         for _ in range(self.clip_iter - 1):
             sums = self._sums(samples, centre, spread)
             mean = sums["first"] / sums["weight"]

@@ -13,20 +13,26 @@ from jaxcoadd.statistics.samples import Samples
 
 
 class Fence(NamedTuple):
-    """Values within ``half_width`` of ``centre`` are used."""
+    """Values within ``half_width`` of ``origin + shift`` are used; None: all.
 
-    centre: PixelValues
-    half_width: PixelValues
-
-
-class Moments(NamedTuple):
-    """Sums over the values within a fence, deviations taken from an origin.
-
-    ``weight`` and ``weight2`` are the sums of w and of w², ``first`` and ``second``
-    those of w d and of w d², d being the deviation from ``origin``.
+    The centre has two parts because deviations from a value of the stack are exact
+    where the values are large and lie close together, and those from a mean are not.
     """
 
     origin: PixelValues
+    shift: PixelValues
+    half_width: PixelValues | None
+
+
+class Moments(NamedTuple):
+    """Sums over the values within a fence, deviations taken from its centre.
+
+    ``weight`` and ``weight2`` are the sums of w and of w², ``first`` and ``second``
+    those of w d and of w d², d being the deviation from ``origin + shift``.
+    """
+
+    origin: PixelValues
+    shift: PixelValues
     count: PixelValues
     weight: PixelValues
     weight2: PixelValues
@@ -36,7 +42,12 @@ class Moments(NamedTuple):
     @property
     def mean(self) -> PixelValues:
         """The weighted mean."""
-        return self.first / self.weight + self.origin
+        return self.origin + self.mean_shift
+
+    @property
+    def mean_shift(self) -> PixelValues:
+        """The weighted mean as a deviation from the origin."""
+        return self.first / self.weight + self.shift
 
     @property
     def variance(self) -> PixelValues:
@@ -56,7 +67,7 @@ def _weighted_totals(samples):
     zero = jnp.zeros_like(samples.values[0])
 
     def step(sums, x, w):
-        kept = is_kept(x, None)
+        kept = x != rejected_value(x.dtype)
         return (
             sums[0] + jnp.where(kept, 1, zero),
             sums[1] + jnp.where(kept, w, 0),
@@ -66,12 +77,13 @@ def _weighted_totals(samples):
     return fold_warps(step, (zero,) * 3, samples.values, samples.weights)
 
 
-def rough_mean(samples: Samples) -> PixelValues:
-    """Return the weighted mean of all values, as an origin without derivative."""
+def open_fence(samples: Samples) -> Fence:
+    """Return a fence around the weighted mean that keeps every value that counts."""
     _, weight, total = _weighted_totals(jax.tree.map(lax.stop_gradient, samples))
     known = weight != 0
     mean = jnp.where(known, total / jnp.where(known, weight, 1), 0)
-    return lax.optimization_barrier(mean)
+    mean = lax.optimization_barrier(mean)
+    return Fence(mean, jnp.zeros_like(mean), None)
 
 
 def sum_over_count(samples: Samples) -> PixelValues:
@@ -84,23 +96,26 @@ def sum_over_count(samples: Samples) -> PixelValues:
     return total * samples.weight_unit / jnp.maximum(count, 1)
 
 
-def is_kept(values, fence: Fence | None):
+def is_kept(values, fence: Fence):
     """Tell which values count and lie within a fence, its limit included."""
     counts = values != rejected_value(values.dtype)
-    if fence is None:
+    if fence.half_width is None:
         return counts
-    return counts & (jnp.abs(values - fence.centre) <= fence.half_width)
+    return counts & (jnp.abs(deviations(values, fence)) <= fence.half_width)
 
 
-def moments(
-    samples: Samples, origin: PixelValues, fence: Fence | None = None
-) -> Moments:
-    """Sum the values within a fence, or all of them, as deviations from an origin."""
-    zero = jnp.zeros_like(origin)
+def deviations(values, fence: Fence):
+    """Return the deviations of values from the centre of a fence."""
+    return (values - fence.origin) - fence.shift
+
+
+def moments(samples: Samples, fence: Fence) -> Moments:
+    """Sum the values within a fence, as deviations from its centre."""
+    zero = jnp.zeros_like(fence.origin)
 
     def step(sums, x, w):
         kept = is_kept(x, fence)
-        deviation = jnp.where(kept, x - origin, 0)
+        deviation = jnp.where(kept, deviations(x, fence), 0)
         weight = jnp.where(kept, w, 0)
         weighted = weight * deviation
         return (
@@ -112,4 +127,4 @@ def moments(
         )
 
     sums = fold_warps(step, (zero,) * 5, samples.values, samples.weights)
-    return Moments(origin, *sums)
+    return Moments(fence.origin, fence.shift, *sums)

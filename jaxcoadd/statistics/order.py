@@ -6,6 +6,7 @@ so they sort to the end.
 """
 
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -98,22 +99,39 @@ def sort_along_warps(values: Values) -> list[PixelValues]:
     return _sort_staged(values)
 
 
-def _at_rank(ordered, rank):
-    """Interpolate linearly between the two rows next to a rank, without a gather."""
+class Quantiles(NamedTuple):
+    """Quantiles as offsets from a value near to them.
+
+    So their differences keep their precision where the values are large and lie
+    close together.
+    """
+
+    origin: PixelValues
+    offsets: tuple[PixelValues, ...]
+
+    def __getitem__(self, index) -> PixelValues:
+        """Return one of the quantiles."""
+        return self.origin + self.offsets[index]
+
+
+def _around_rank(ordered, rank):
+    """Return the row at or below a rank, and the way from there to the rank.
+
+    The way is linear between the two rows next to the rank. There is no gather.
+    """
     below = jnp.floor(rank)
     lower = upper = ordered[0]
     for k, row in enumerate(ordered):
         lower = jnp.where(below == k, row, lower)
         upper = jnp.where(below == k - 1, row, upper)
     share = rank - below
-    # Differences of near values are exact, so equal values give themselves.
-    return lower + share * (jnp.where(share > 0, upper, lower) - lower)
+    return lower, share * (jnp.where(share > 0, upper, lower) - lower)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(2,))
 def quantiles(
     values: Values, count: PixelValues, fractions: tuple[float, ...]
-) -> tuple[PixelValues, ...]:
+) -> Quantiles:
     """Interpolate quantiles at ``fraction * (count - 1)`` of the sorted values.
 
     Parameters
@@ -127,7 +145,7 @@ def quantiles(
 
     Returns
     -------
-    tuple
+    Quantiles
         One row of pixels a fraction; NaN where nothing counts.
 
     Notes
@@ -136,23 +154,24 @@ def quantiles(
     share each, equal values the same.
     """
     ordered = sort_along_warps(values)
-    results = []
+    found = []
     for fraction in fractions:
         # Ranks above this belong to more values than there are.
         last = int(fraction * (len(ordered) - 1)) + 2
-        rank = fraction * (count - 1)
-        found = _at_rank(ordered[:last], rank)
-        results.append(jnp.where(count > 0, found, jnp.nan))
-    return tuple(results)
+        found.append(_around_rank(ordered[:last], fraction * (count - 1)))
+    origin = jnp.where(count > 0, found[len(found) // 2][0], jnp.nan)
+    return Quantiles(origin, tuple((lower - origin) + way for lower, way in found))
 
 
 @quantiles.defjvp
 def _quantiles_jvp(fractions, primals, tangents):
     values, count = primals
-    moves = tangents[0]
     found = quantiles(values, count, fractions)
-    slopes = tuple(_quantile_move(values, moves, q) for q in found)
-    return found, slopes
+    moves = tuple(
+        _quantile_move(values, tangents[0], found[index])
+        for index in range(len(fractions))
+    )
+    return found, Quantiles(jnp.zeros_like(found.origin), moves)
 
 
 def _quantile_move(values, moves, quantile):

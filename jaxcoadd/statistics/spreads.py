@@ -1,24 +1,23 @@
 """Variances, standard deviations and mean squares."""
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 
 from jaxcoadd.arrays import FloatScalar, PixelKept, PixelValues
 from jaxcoadd.statistics.clipping import sigma_clip
 from jaxcoadd.statistics.means import AbstractStatistic
-from jaxcoadd.statistics.moments import Moments, moments, rough_mean
+from jaxcoadd.statistics.moments import Moments, moments, open_fence
 from jaxcoadd.statistics.order import quantiles
 from jaxcoadd.statistics.samples import Combined, Samples
 
 
 def _all_moments(samples):
-    return moments(samples, rough_mean(samples))
+    return moments(samples, open_fence(samples))
 
 
 def _clipped_moments(samples, width, iterations) -> tuple[Moments, PixelKept]:
     fence = sigma_clip(samples, width, iterations)
-    kept = moments(samples, fence.centre, fence)
+    kept = moments(samples, fence)
     return kept, kept.count < samples.count
 
 
@@ -110,7 +109,7 @@ class Median(AbstractStatistic):
     def combine(self, samples: Samples) -> Combined:
         """Combine the values of every pixel to their median."""
         used = _all_moments(samples)
-        (median,) = quantiles(samples.values, samples.count, (0.5,))
+        median = quantiles(samples.values, samples.count, (0.5,))[0]
         variance = 0.5 * jnp.pi * used.variance / used.count
         return _combined(samples, used, median, variance)
 
@@ -120,6 +119,7 @@ class InterquartileRange(AbstractStatistic):
 
     def combine(self, samples: Samples) -> Combined:
         """Combine the values of every pixel to their interquartile range."""
-        low, high = quantiles(samples.values, samples.count, (0.25, 0.75))
+        found = quantiles(samples.values, samples.count, (0.25, 0.75))
+        value = found.offsets[1] - found.offsets[0]
         used = _all_moments(samples)
-        return _combined(samples, used, high - low, jnp.full_like(low, jnp.nan))
+        return _combined(samples, used, value, jnp.full_like(value, jnp.nan))

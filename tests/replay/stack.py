@@ -14,6 +14,7 @@ from tests.replay.ulps import assert_close, assert_within_ulps, report_first
 
 IMAGE, VARIANCE, MASK = 1, 2, 4  # the bits of aux_fragile
 
+
 def mask_rules(params):
     """Take the mask rules of a recorded case."""
     bad = params["andMask"]
@@ -90,8 +91,12 @@ def replay(path, precision):
                 where=(fragile & bit) == 0,
                 label=name,
             )
-        report_first((found.mask != mask) & ((fragile & MASK) == 0), found.mask, mask, "mask")
-        report_first(found.count != case["out_npoint"], found.count, case["out_npoint"], "count")
+        report_first(
+            (found.mask != mask) & ((fragile & MASK) == 0), found.mask, mask, "mask"
+        )
+        report_first(
+            found.count != case["out_npoint"], found.count, case["out_npoint"], "count"
+        )
         return
     sure = case["aux_clip_margin"] > 1e-5
     sure &= ~leaves_one(case, json.loads(str(case["params"])))
