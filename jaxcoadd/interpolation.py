@@ -104,6 +104,8 @@ class _Plan(eqx.Module):
     first: Columns
     last: Columns
     entry: Columns
+    cut_left: Region
+    cut_right: Region
     # In each row the column whose filled value a run at the right edge reads, or -1.
     reread: Columns
 
@@ -169,7 +171,7 @@ def _plan(where: Region, use_fallback_at_edge: bool) -> _Plan:
 
     rereads = where & at_right & ~runs.left_is_good
     reread = jnp.where(rereads, first - 2, -1)[:, -1:]
-    return _Plan(where, point_first, point_last, entry, reread)
+    return _Plan(where, point_first, point_last, entry, cut_left, cut_right, reread)
 
 
 def _at(plane: Shaped[Array, "y x"], columns: Columns) -> Shaped[Array, "y some"]:
@@ -177,19 +179,26 @@ def _at(plane: Shaped[Array, "y x"], columns: Columns) -> Shaped[Array, "y some"
     return jnp.take_along_axis(plane, columns, axis=1, mode="clip")
 
 
+def _outer_left(image: Image, plan: _Plan, fallback: Float[Array, ""]) -> Image:
+    """Return the outer left points as they were before."""
+    filled = jnp.where(plan.first == 1, _DUMMY, fallback)
+    return jnp.where(plan.cut_left, filled, _at(image, plan.first - 2))
+
+
 def _predict(
-    filled: Image, reread: Image, plan: _Plan, fallback: Float[Array, ""]
+    image: Image, outer_left: Image, plan: _Plan, fallback: Float[Array, ""]
 ) -> Image:
-    """Return the prediction at each pixel; `reread` serves for the outer left points."""
-    first, last, columns = plan.first, plan.last, filled.shape[1]
-    table = jnp.asarray(_weight_table(), filled.dtype)
+    """Return the predictions of a plan."""
+    columns = image.shape[1]
+    table = jnp.asarray(_weight_table(), image.dtype)
     weights = [table[:, i].at[plan.entry].get(mode="clip") for i in range(4)]
-    outside = jnp.where(weights[0] != 0, _DUMMY, fallback)
+    inside = ~plan.cut_right & (plan.last + 1 < columns)
+    dummy = jnp.where(plan.cut_left | plan.cut_right & (plan.last + 2 == columns), _DUMMY, fallback)
     points = [
-        jnp.where(first < 2, _DUMMY, _at(reread, first - 2)),
-        _at(filled, first - 1),
-        jnp.where(last + 1 < columns, _at(filled, last + 1), fallback),
-        jnp.where(last + 2 < columns, _at(filled, last + 2), outside),
+        outer_left,
+        jnp.where(plan.cut_left, fallback, _at(image, plan.first - 1)),
+        jnp.where(inside, _at(image, plan.last + 1), fallback),
+        jnp.where(inside & (plan.last+2 < columns), _at(image, plan.last + 2), dummy),
     ]
     # No weight of a point that is used is 0; one that is not used may be NaN.
     points = [
@@ -201,7 +210,8 @@ def _predict(
         value = value + weight * point
     both = (weights[1] != 0) & (weights[2] != 0)
     substitute = (points[1] + points[2]) * jnp.where(both, 0.5, 1.0)
-    return _clamp(value, substitute, plan.entry)
+    clamped = _clamp(value, substitute, plan.entry)
+    return jnp.where(plan.entry == _FILL, fallback, clamped)
 
 
 def _clamp(value: Image, substitute: Image, entry: Columns) -> Image:
@@ -218,21 +228,14 @@ def _clamp(value: Image, substitute: Image, entry: Columns) -> Image:
 def _apply(image: Image, plan: _Plan, fallback: FloatScalar) -> Image:
     """Fill the missing pixels of one plane."""
     fallback = jnp.asarray(fallback).astype(image.dtype)
-    fill = plan.where & (plan.entry == _FILL)
-    filled = jnp.where(fill, fallback, image)
     # The only values that are read after they were filled: one a row at most.
-    ends = _Plan(
-        _at(plan.where, plan.reread),
-        _at(plan.first, plan.reread),
-        _at(plan.last, plan.reread),
-        _at(plan.entry, plan.reread),
-        plan.reread,
-    )
-    end_value = _predict(filled, filled, ends, fallback)
-    column = jnp.arange(image.shape[1], dtype=jnp.int32)[None]
-    reread = jnp.where(column == plan.reread, end_value, filled)
-    predicted = _predict(filled, reread, plan, fallback)
-    return jnp.where(plan.where & ~fill, predicted, filled)
+    ends = jax.tree.map(lambda field: _at(field, plan.reread), plan)
+    end_value = _predict(image, _outer_left(image, ends, fallback), ends, fallback)
+    end_value = jax.lax.reduce_precision(end_value, 8, 23)
+    again = (plan.reread>=0) & (plan.first == plan.reread+2)
+    outer_left = jnp.where(again, end_value, _outer_left(image, plan, fallback))
+    predicted = _predict(image, outer_left, plan, fallback)
+    return jnp.where(plan.where, predicted, image)
 
 
 def interpolate_planes(

@@ -16,7 +16,13 @@ from jaxcoadd.arrays import (
 )
 from jaxcoadd.folding import fold_warps
 from jaxcoadd.masks import has_any, map_masks, propagate_masks, union_masks
-from jaxcoadd.statistics import AbstractStatistic, Combined, Samples, rejected_value
+from jaxcoadd.statistics import (
+    AbstractStatistic,
+    Combined,
+    Fence,
+    Samples,
+    rejected_value,
+)
 
 
 class MaskRules(eqx.Module):
@@ -66,7 +72,8 @@ class StackedPixels(eqx.Module):
     """The stack of some pixels.
 
     `n_image` counts the inputs without a bad bit, `count` those that are finite too;
-    both before clipping. `weight` is the summed weight of what made the result.
+    both before clipping. `weight` is the summed weight of what made the result, and
+    `fence` what that lies within.
     """
 
     image: PixelValues
@@ -75,6 +82,7 @@ class StackedPixels(eqx.Module):
     n_image: PixelCount
     count: PixelCount
     weight: PixelValues
+    fence: Fence
 
 
 def stack_columns(
@@ -129,6 +137,7 @@ def stack_columns(
         n_image=_count(unmasked),
         count=_count(usable),
         weight=combined.weight,
+        fence=combined.fence,
     )
 
 

@@ -124,6 +124,7 @@ def write_sample(path, scene, *, cards=None, image=None, variance=None):
 
 def write_swarp(folder, scene, weight, *, cards=None):
     """Write a resampled image of SWarp and its weight beside it."""
+    folder.mkdir(exist_ok=True)
     cards = wcs_cards(scene.image.shape) | (cards or {})
     write(folder / "one.resamp.weight.fits", hdu(weight, primary=True))
     return write(folder / "one.resamp.fits", hdu(scene.image, {**cards}, primary=True))

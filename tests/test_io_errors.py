@@ -53,7 +53,7 @@ def test_a_unit_and_a_card_must_agree(tmp_path):
         ({"codes": {"x": "BAD"}}, "code 'x' of a mask"),
         ({"bits": {"BAD": 32}}, "bit 32 of plane 'BAD' should be a number 0 to 31"),
         ({"zero_point": -1.0}, "zero_point -1.0 is not above 0"),
-        ({"factor": 0}, "factor 0 is not a positive number"),
+        ({"factor": 0}, r"factor 0\.0 is not a positive number"),
     ],
 )
 def test_mistakes_in_a_mapping_are_named(table, text):

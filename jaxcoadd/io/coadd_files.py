@@ -131,7 +131,8 @@ def _read_planes(hdus: Sequence[Hdu]) -> CoaddPlanes:
             )
     unit = image.get("BUNIT")
     zero_point = find_zero_point(hdus, image, given="MAGZERO", unit=unit)
-    assert zero_point is not None  # as a card is named
+    if zero_point is None:
+        raise InputError(f"{hdus[0]} has no card MAGZERO; it is not a coadd of ours")
     return CoaddPlanes(
         image=_native(image),
         variance=_native(variance),

@@ -12,8 +12,9 @@ import os
 import warnings
 import zlib
 from collections.abc import Iterator
+from io import BufferedIOBase
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from astropy.io import fits
@@ -131,7 +132,7 @@ def _whole_number(hdu: Hdu, card: str, default: int | None = None) -> int:
     return value
 
 
-def open_bytes(path: Path) -> BinaryIO:
+def open_bytes(path: Path) -> BufferedIOBase:
     """Open a file to read its bytes, those inside if the whole file is gzipped."""
     if path.is_dir():
         raise InputError(f"{path} is a folder, not a FITS file; name a file in it")
@@ -143,7 +144,7 @@ def open_bytes(path: Path) -> BinaryIO:
         raise InputError(f"{path} cannot be opened: {error.strerror}") from error
     if stream.read(2) == b"\x1f\x8b":
         stream.close()
-        return gzip.open(path, "rb")  # type: ignore[return-value]
+        return gzip.GzipFile(path, "rb")
     stream.seek(0)
     return stream
 
@@ -176,7 +177,7 @@ def read_hdus(path: str | Path) -> tuple[Hdu, ...]:
             ) from error
 
 
-def _walk(stream: BinaryIO, path: Path) -> Iterator[Hdu]:
+def _walk(stream: BufferedIOBase, path: Path) -> Iterator[Hdu]:
     """Go from header to header without touching the pixels."""
     offset = index = 0
     while True:
@@ -205,7 +206,7 @@ def _walk(stream: BinaryIO, path: Path) -> Iterator[Hdu]:
         )
 
 
-def _is_padding(start: bytes, stream: BinaryIO) -> bool:
+def _is_padding(start: bytes, stream: BufferedIOBase) -> bool:
     """Tell whether a file holds nothing more, as the padding that tapes leave."""
     while not start.strip(b"\0 "):
         start = stream.read(_CHUNK)
@@ -227,7 +228,7 @@ def _check_start(start: bytes, path: Path, index: int) -> None:
         )
 
 
-def _read_header(stream: BinaryIO, path: Path, index: int) -> fits.Header:
+def _read_header(stream: BufferedIOBase, path: Path, index: int) -> fits.Header:
     """Read one header, from its first card to its padding."""
     try:
         with warnings.catch_warnings():
@@ -381,7 +382,7 @@ def _sums_differ(hdu: Hdu, card: str, wanted: str, found: int) -> str:
     )
 
 
-def _sum_words(stream: BinaryIO, start: int, stop: int) -> int:
+def _sum_words(stream: BufferedIOBase, start: int, stop: int) -> int:
     """Sum 32-bit words with the carry brought round, as FITS defines it."""
     stream.seek(start)
     total = 0

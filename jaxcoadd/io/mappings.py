@@ -214,6 +214,8 @@ def _value_of(key: str, value: Any) -> Any:
     if truth or not isinstance(value, types):
         names = " or ".join(kind.__name__.lower() for kind in types)
         raise ValueError(f"{key} = {value!r} in a reader mapping should be {names}")
+    if float in types and isinstance(value, int):
+        return float(value)
     if key == "codes" and isinstance(value, Mapping):
         return {_code(code): str(name) for code, name in value.items()}
     if key == "bits" and isinstance(value, Mapping):

@@ -62,18 +62,7 @@ class MaskReader:
         codes = _as_integers(self.hdu, first, last)
         if self.grows_saturation:
             codes = np.where((codes == _BAD) & _touches(codes == _SAT), _SAT, codes)
-        return self._decode(codes[start - first : stop - first])
-
-    def _decode(self, codes: np.ndarray) -> np.ndarray:
-        """Give each code the bit of its plane, and unknown codes that of BAD."""
-        assert self.codes is not None
-        unknown = np.uint32(1 << self.planes.bit("BAD"))
-        table = np.full(max(self.codes) + 2, unknown, np.uint32)
-        table[0] = 0
-        for code, name in self.codes.items():
-            table[code] = 1 << self.planes.bit(name)
-        inside = (codes >= 0) & (codes < len(table) - 1)
-        return table[np.where(inside, codes, len(table) - 1)]
+        return _decode(codes[start - first : stop - first], self.codes, self.planes)
 
 
 def mask_reader(
@@ -207,6 +196,19 @@ def _as_bits(hdu: Hdu, start: int, stop: int) -> np.ndarray:
     """Read rows of integers as unsigned 32-bit numbers, the sign being a bit."""
     values = _as_integers(hdu, start, stop)
     return values.view(f"u{values.dtype.itemsize}").astype(np.uint32)
+
+
+def _decode(
+    codes: np.ndarray, names: Mapping[int, str], planes: MaskPlanes
+) -> np.ndarray:
+    """Give each code the bit of its plane, and unknown codes that of BAD."""
+    unknown = max(names, default=0) + 1
+    table = np.full(unknown + 1, 1 << planes.bit("BAD"), np.uint32)
+    table[0] = 0
+    for code, name in names.items():
+        table[code] = 1 << planes.bit(name)
+    known = (codes >= 0) & (codes < unknown)
+    return table[np.where(known, codes, unknown)]
 
 
 def _touches(region: np.ndarray) -> np.ndarray:

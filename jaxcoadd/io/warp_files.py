@@ -150,7 +150,8 @@ class WarpFile:
         image = _as_float32(read_section(self._image, start, stop))
         mask = self._mask.read_rows(start, stop, width)
         if self.scale != 1.0:
-            image *= self.scale
+            with np.errstate(over="ignore"):
+                image *= self.scale
         no_data = self.noise_kind == "weight" and noise == 0
         if np.any(no_data):
             mask |= self._flag(NO_DATA, no_data)
@@ -241,8 +242,10 @@ def open_warp(path: str | Path, mapping: ReaderMapping | str | None = None) -> W
     layout = find_layout(path, mapping)
     reader = mask_reader(layout.mask, layout.mask_hdus, layout.mapping)
     places = (layout.image, layout.hdus[0])
-    unit = layout.mapping.unit or layout.image.get("BUNIT")
-    unit = None if unit is None else str(unit)
+    scale = _scale(layout)
+    unit = layout.mapping.unit
+    if unit is None and scale == 1.0:
+        unit = _text(first_card([layout.image], "BUNIT"))
     return WarpFile(
         path=path,
         layout=layout.mapping.layout,
@@ -257,7 +260,7 @@ def open_warp(path: str | Path, mapping: ReaderMapping | str | None = None) -> W
         seeing=_number(first_card(places, "SEEING")),
         date=_number(first_card(places, *_DATES)),
         noise_kind=layout.mapping.noise_kind,
-        scale=_scale(layout),
+        scale=scale,
         _image=layout.image,
         _noise=layout.noise,
         _mask=reader,

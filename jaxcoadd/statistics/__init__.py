@@ -21,7 +21,7 @@ from jaxcoadd.statistics.means import (
     SoftClippedMean,
 )
 from jaxcoadd.statistics.order import rejected_value
-from jaxcoadd.statistics.samples import Combined, Samples
+from jaxcoadd.statistics.samples import Combined, Fence, Samples, is_kept
 from jaxcoadd.statistics.spreads import (
     ClippedStandardDeviation,
     ClippedVariance,
@@ -40,6 +40,7 @@ __all__ = [
     "ClippedStandardDeviation",
     "ClippedVariance",
     "Combined",
+    "Fence",
     "FromScatter",
     "FromVariances",
     "InterquartileRange",
@@ -56,5 +57,6 @@ __all__ = [
     "Sum",
     "UsedCount",
     "Variance",
+    "is_kept",
     "rejected_value",
 ]

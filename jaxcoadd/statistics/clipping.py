@@ -5,9 +5,9 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcoadd.arrays import FloatScalar
-from jaxcoadd.statistics.moments import Fence, moments
+from jaxcoadd.statistics.moments import moments
 from jaxcoadd.statistics.order import quantiles
-from jaxcoadd.statistics.samples import Samples
+from jaxcoadd.statistics.samples import Fence, Samples
 
 SIGMA_PER_IQR = 0.741301109252802
 """Standard deviation of a Gaussian in units of its interquartile range."""

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 
 from jaxcoadd.arrays import PixelValues
 from jaxcoadd.folding import fold_warps
-from jaxcoadd.statistics.moments import Fence, Moments, is_kept
-from jaxcoadd.statistics.samples import Samples
+from jaxcoadd.statistics.moments import Moments
+from jaxcoadd.statistics.samples import Fence, Samples, is_kept
 
 
 class AbstractErrorModel(eqx.Module):

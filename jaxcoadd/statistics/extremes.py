@@ -11,12 +11,13 @@ from jaxcoadd.statistics.samples import Combined, Samples
 
 def _exact(samples, value):
     """Combine to a value without an error."""
-    used = moments(samples, open_fence(samples))
+    fence = open_fence(samples)
     return Combined(
-        value,
-        jnp.zeros_like(value),
-        used.weight * samples.weight_unit,
-        jnp.zeros_like(value, bool),
+        value=value,
+        variance=jnp.zeros_like(value),
+        weight=moments(samples, fence).weight * samples.weight_unit,
+        clipped=jnp.zeros_like(value, bool),
+        fence=fence,
     )
 
 

@@ -12,7 +12,7 @@ from jaxcoadd.statistics.clipping import SIGMA_PER_IQR, sigma_clip
 from jaxcoadd.statistics.errors import AbstractErrorModel, FromVariances
 from jaxcoadd.statistics.moments import moments, open_fence
 from jaxcoadd.statistics.order import quantiles, rejected_value
-from jaxcoadd.statistics.samples import Combined, Samples
+from jaxcoadd.statistics.samples import Combined, Fence, Samples
 
 
 class AbstractStatistic(eqx.Module):
@@ -47,6 +47,7 @@ class Mean(AbstractStatistic):
             variance=self.error.variance_of_mean(samples, used, fence),
             weight=used.weight * samples.weight_unit,
             clipped=jnp.zeros_like(used.mean, bool),
+            fence=fence,
         )
 
 
@@ -81,6 +82,7 @@ class ClippedMean(AbstractStatistic):
             variance=self.error.variance_of_mean(samples, kept, fence),
             weight=kept.weight * samples.weight_unit,
             clipped=kept.count < samples.count,
+            fence=fence,
         )
 
 
@@ -139,6 +141,7 @@ class SoftClippedMean(AbstractStatistic):
             variance=sums["variance"] / (sums["weight"] * sums["weight"]),
             weight=sums["weight"] * samples.weight_unit,
             clipped=sums["halved"] > 0,
+            fence=Fence(centre, jnp.zeros_like(centre), self.sigma_clip * spread),
         )
 
     def _share(self, distance, spread):

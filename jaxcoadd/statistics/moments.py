@@ -9,19 +9,7 @@ from jax import lax
 from jaxcoadd.arrays import PixelValues
 from jaxcoadd.folding import fold_warps
 from jaxcoadd.statistics.order import rejected_value
-from jaxcoadd.statistics.samples import Samples
-
-
-class Fence(NamedTuple):
-    """Values within ``half_width`` of ``origin + shift`` are used; None: all.
-
-    The centre has two parts because deviations from a value of the stack are exact
-    where the values are large and lie close together, and those from a mean are not.
-    """
-
-    origin: PixelValues
-    shift: PixelValues
-    half_width: PixelValues | None
+from jaxcoadd.statistics.samples import Fence, Samples, deviations, is_kept
 
 
 class Moments(NamedTuple):
@@ -94,19 +82,6 @@ def sum_over_count(samples: Samples) -> PixelValues:
     """
     count, _, total = _weighted_totals(samples)
     return total * samples.weight_unit / jnp.maximum(count, 1)
-
-
-def is_kept(values, fence: Fence):
-    """Tell which values count and lie within a fence, its limit included."""
-    counts = values != rejected_value(values.dtype)
-    if fence.half_width is None:
-        return counts
-    return counts & (jnp.abs(deviations(values, fence)) <= fence.half_width)
-
-
-def deviations(values, fence: Fence):
-    """Return the deviations of values from the centre of a fence."""
-    return (values - fence.origin) - fence.shift
 
 
 def moments(samples: Samples, fence: Fence) -> Moments:

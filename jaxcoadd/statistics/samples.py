@@ -1,5 +1,7 @@
 """What a statistic is given of a run of pixels, and what it returns."""
 
+from typing import NamedTuple
+
 import equinox as eqx
 import jax.numpy as jnp
 
@@ -13,6 +15,18 @@ from jaxcoadd.arrays import (
 )
 from jaxcoadd.folding import fold_warps
 from jaxcoadd.statistics.order import rejected_value
+
+
+class Fence(NamedTuple):
+    """Values within ``half_width`` of ``origin + shift`` are used; None: all.
+
+    The centre has two parts because deviations from a value of the stack are exact
+    where the values are large and lie close together, and those from a mean are not.
+    """
+
+    origin: PixelValues
+    shift: PixelValues
+    half_width: PixelValues | None
 
 
 class Samples(eqx.Module):
@@ -54,6 +68,19 @@ class Samples(eqx.Module):
         return self.present.astype(self.values.dtype).sum() - self.count
 
 
+def is_kept(values, fence: Fence):
+    """Tell which values count and lie within a fence, its limit included."""
+    counts = values != rejected_value(values.dtype)
+    if fence.half_width is None:
+        return counts
+    return counts & (jnp.abs(deviations(values, fence)) <= fence.half_width)
+
+
+def deviations(values, fence: Fence):
+    """Return the deviations of values from the centre of a fence."""
+    return (values - fence.origin) - fence.shift
+
+
 class Combined(eqx.Module):
     """The result of a statistic for some pixels.
 
@@ -65,9 +92,12 @@ class Combined(eqx.Module):
         The summed weight of the values that made the result.
     clipped
         Whether a value was clipped.
+    fence
+        What the values that made the result lie within.
     """
 
     value: PixelValues
     variance: PixelValues
     weight: PixelValues
     clipped: PixelKept
+    fence: Fence

@@ -3,41 +3,47 @@
 import equinox as eqx
 import jax.numpy as jnp
 
-from jaxcoadd.arrays import FloatScalar, PixelKept, PixelValues
+from jaxcoadd.arrays import FloatScalar, PixelValues
 from jaxcoadd.statistics.clipping import sigma_clip
 from jaxcoadd.statistics.means import AbstractStatistic
 from jaxcoadd.statistics.moments import Moments, moments, open_fence
 from jaxcoadd.statistics.order import quantiles
-from jaxcoadd.statistics.samples import Combined, Samples
+from jaxcoadd.statistics.samples import Combined, Fence, Samples
 
 
-def _all_moments(samples):
-    return moments(samples, open_fence(samples))
+def _all(samples) -> tuple[Moments, Fence]:
+    fence = open_fence(samples)
+    return moments(samples, fence), fence
 
 
-def _clipped_moments(samples, width, iterations) -> tuple[Moments, PixelKept]:
+def _clipped(samples, width, iterations) -> tuple[Moments, Fence]:
     fence = sigma_clip(samples, width, iterations)
-    kept = moments(samples, fence)
-    return kept, kept.count < samples.count
+    return moments(samples, fence), fence
 
 
-def _variance_of_variance(used: Moments) -> PixelValues:
+def _combined(samples, used: tuple[Moments, Fence], value, variance) -> Combined:
+    sums, fence = used
+    return Combined(
+        value=value,
+        variance=variance,
+        weight=sums.weight * samples.weight_unit,
+        clipped=sums.count < samples.count,
+        fence=fence,
+    )
+
+
+def _variance_of_variance(sums: Moments) -> PixelValues:
     """Return that of a Gaussian sample, 2 (n - 1) s⁴ / n², also where weighted."""
-    n = used.count
-    return 2 * (n - 1) * used.variance**2 / (n * n)
+    n = sums.count
+    return 2 * (n - 1) * sums.variance**2 / (n * n)
 
 
-def _deviation(samples, used, clipped):
+def _deviation(samples, used: tuple[Moments, Fence]) -> Combined:
     """Combine to the standard deviation; its error by propagation."""
-    value = jnp.sqrt(used.variance)
-    error = 0.5 * jnp.sqrt(_variance_of_variance(used)) / value
-    return _combined(samples, used, value, error * error, clipped)
-
-
-def _combined(samples, used, value, variance, clipped=None):
-    if clipped is None:
-        clipped = jnp.zeros_like(value, bool)
-    return Combined(value, variance, used.weight * samples.weight_unit, clipped)
+    sums, _ = used
+    value = jnp.sqrt(sums.variance)
+    error = 0.5 * jnp.sqrt(_variance_of_variance(sums)) / value
+    return _combined(samples, used, value, error * error)
 
 
 class Variance(AbstractStatistic):
@@ -45,8 +51,8 @@ class Variance(AbstractStatistic):
 
     def combine(self, samples: Samples) -> Combined:
         """Combine the values of every pixel to their variance."""
-        used = _all_moments(samples)
-        return _combined(samples, used, used.variance, _variance_of_variance(used))
+        used = sums, _ = _all(samples)
+        return _combined(samples, used, sums.variance, _variance_of_variance(sums))
 
 
 class StandardDeviation(AbstractStatistic):
@@ -54,7 +60,7 @@ class StandardDeviation(AbstractStatistic):
 
     def combine(self, samples: Samples) -> Combined:
         """Combine the values of every pixel to their standard deviation."""
-        return _deviation(samples, _all_moments(samples), None)
+        return _deviation(samples, _all(samples))
 
 
 class MeanSquare(AbstractStatistic):
@@ -65,9 +71,9 @@ class MeanSquare(AbstractStatistic):
 
     def combine(self, samples: Samples) -> Combined:
         """Combine the values of every pixel to their mean square."""
-        used = _all_moments(samples)
-        n = used.count
-        value = (n - 1) / n * used.variance + used.mean**2
+        used = sums, _ = _all(samples)
+        n = sums.count
+        value = (n - 1) / n * sums.variance + sums.mean**2
         return _combined(samples, used, value, 2 * (value / n) ** 2)
 
 
@@ -82,9 +88,9 @@ class ClippedVariance(AbstractStatistic):
 
     def combine(self, samples: Samples) -> Combined:
         """Combine the values of every pixel to their clipped variance."""
-        kept, clipped = _clipped_moments(samples, self.sigma_clip, self.clip_iter)
-        unknown = jnp.full_like(kept.weight, jnp.nan)
-        return _combined(samples, kept, kept.variance, unknown, clipped)
+        used = sums, _ = _clipped(samples, self.sigma_clip, self.clip_iter)
+        unknown = jnp.full_like(sums.weight, jnp.nan)
+        return _combined(samples, used, sums.variance, unknown)
 
 
 class ClippedStandardDeviation(AbstractStatistic):
@@ -95,8 +101,7 @@ class ClippedStandardDeviation(AbstractStatistic):
 
     def combine(self, samples: Samples) -> Combined:
         """Combine the values of every pixel to their clipped standard deviation."""
-        kept, clipped = _clipped_moments(samples, self.sigma_clip, self.clip_iter)
-        return _deviation(samples, kept, clipped)
+        return _deviation(samples, _clipped(samples, self.sigma_clip, self.clip_iter))
 
 
 class Median(AbstractStatistic):
@@ -108,9 +113,9 @@ class Median(AbstractStatistic):
 
     def combine(self, samples: Samples) -> Combined:
         """Combine the values of every pixel to their median."""
-        used = _all_moments(samples)
+        used = sums, _ = _all(samples)
         median = quantiles(samples.values, samples.count, (0.5,))[0]
-        variance = 0.5 * jnp.pi * used.variance / used.count
+        variance = 0.5 * jnp.pi * sums.variance / sums.count
         return _combined(samples, used, median, variance)
 
 
@@ -121,5 +126,5 @@ class InterquartileRange(AbstractStatistic):
         """Combine the values of every pixel to their interquartile range."""
         found = quantiles(samples.values, samples.count, (0.25, 0.75))
         value = found.offsets[1] - found.offsets[0]
-        used = _all_moments(samples)
+        used = _all(samples)
         return _combined(samples, used, value, jnp.full_like(value, jnp.nan))
