@@ -1,20 +1,27 @@
 """The coadd: a stack of warps in, one image with variance, mask and counts out."""
 
 import dataclasses
-from functools import partial
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Int
 
 from jaxcoadd.arrays import Count, FloatScalar, Image, Mask
-from jaxcoadd.interpolation import fallback_value, interpolate_over
+from jaxcoadd.interpolation import fallback_value, interpolate_planes
 from jaxcoadd.masks import (
     LSST_PLANES,
     MaskPlanes,
     has_any,
     unknown_plane_message,
 )
-from jaxcoadd.stacking import Columns, MaskRules, stack_columns
+from jaxcoadd.stacking import (
+    Columns,
+    MaskRules,
+    StackedPixels,
+    is_usable,
+    stack_columns,
+)
 from jaxcoadd.statistics import (
     AbstractStatistic,
     ClippedMean,
@@ -23,6 +30,7 @@ from jaxcoadd.statistics import (
     Median,
     SoftClippedMean,
     Variance,
+    is_kept,
 )
 from jaxcoadd.tiling import over_tiles
 from jaxcoadd.warps import WarpStack
@@ -178,6 +186,29 @@ def stack_pixels(stack: WarpStack, config: CoaddConfig) -> Coadd:
     config
         How to coadd.
     """
+    return _as_coadd(_stack_tiles(stack, config), stack)
+
+
+def stack_and_count(
+    stack: WarpStack, config: CoaddConfig
+) -> tuple[Coadd, Int[Array, "2 warp"]]:
+    """Stack pixels, and count those that were used of each warp, and clipped."""
+    pixels = _stack_tiles(stack, config)
+    n = len(stack.present)
+    columns = Columns(
+        stack.image.reshape(n, -1),
+        stack.variance.reshape(n, -1),
+        stack.mask.reshape(n, -1),
+    )
+    rules = mask_rules(config, coadd_planes(stack.planes))
+    usable = is_usable(columns, stack.present, rules)
+    fence = jax.tree.map(lambda a: a.reshape(1, -1), pixels.fence)
+    clipped = usable & ~is_kept(columns.values, fence)
+    counts = jnp.stack([usable.sum(axis=1), clipped.sum(axis=1)])
+    return _as_coadd(pixels, stack), counts
+
+
+def _stack_tiles(stack: WarpStack, config: CoaddConfig) -> StackedPixels:
     planes = coadd_planes(stack.planes)
     weighting = config.weighting
 
@@ -187,20 +218,23 @@ def stack_pixels(stack: WarpStack, config: CoaddConfig) -> Coadd:
             columns, pixel_weights, unit, present, statistic=statistic, rules=rules
         )
 
-    pixels = over_tiles(stack_tile)(
+    return over_tiles(stack_tile)(
         Columns(stack.image, stack.variance, stack.mask),
         stack.weight,
         stack.present,
         config.statistic,
         mask_rules(config, planes),
     )
+
+
+def _as_coadd(pixels: StackedPixels, stack: WarpStack) -> Coadd:
     return Coadd(
         image=pixels.image,
         variance=pixels.variance,
         mask=pixels.mask,
         n_image=pixels.n_image,
         weight=pixels.weight,
-        planes=planes,
+        planes=coadd_planes(stack.planes),
         zero_point=stack.zero_point[0],
     )
 
@@ -264,8 +298,16 @@ def flag_no_data(stacked: Coadd) -> Coadd:
     return _set_plane(stacked, "NO_DATA", stacked.variance == 0)
 
 
-def fill_holes(stacked: Coadd) -> Coadd:
+def fill_holes(stacked: Coadd, fallback: FloatScalar | None = None) -> Coadd:
     """Interpolate image and variance over NO_DATA, and make the variance positive.
+
+    Parameters
+    ----------
+    stacked
+        A coadd, or some rows of one.
+    fallback
+        Value far from good pixels; ``None``: the median of the image, or 0 if that is
+        negative.
 
     Notes
     -----
@@ -273,13 +315,14 @@ def fill_holes(stacked: Coadd) -> Coadd:
     ``InterpImageTask`` on NO_DATA, and ``AssembleCoaddTask.processResults``.
     """
     holes = has_any(stacked.mask, stacked.planes.bits(["NO_DATA"]))
-    fill = partial(
-        interpolate_over, where=holes, fallback=fallback_value(stacked.image)
+    if fallback is None:
+        fallback = fallback_value(stacked.image)
+    image, variance = interpolate_planes(
+        (stacked.image, stacked.variance), where=holes, fallback=fallback
     )
-    variance = fill(stacked.variance)
     filled = dataclasses.replace(
         stacked,
-        image=fill(stacked.image),
+        image=image,
         variance=jnp.where(variance > 0, variance, jnp.inf),
     )
     return _set_plane(filled, "INTRP", holes)

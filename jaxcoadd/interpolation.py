@@ -1,9 +1,9 @@
 """Interpolation over missing pixels, along the rows of an image.
 
-Missing pixels are filled from at most two good ones on each side, with the weights
-of a linear prediction (Rybicki & Press 1992) of a source whose profile is a
-Gaussian of one pixel. The rules are those of LSST's ``InterpImageTask`` and
-``interpolateOverDefects``, known oddities included.
+A missing pixel is predicted from at most two good ones on each side of it, with the
+weights of a linear prediction for a field that is as smooth as an image of stars
+with a Gaussian profile of one pixel. The rules are those of LSST's
+``InterpImageTask`` and ``interpolateOverDefects``, known oddities included.
 """
 
 import functools
@@ -15,22 +15,26 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Shaped
 
 from jaxcoadd.arrays import FloatScalar, Image, Region
+from jaxcoadd.selection import plane_clipped_mean, plane_mean, plane_quantiles
 
 FALLBACK_KINDS = ("MEAN", "MEDIAN", "MEANCLIP", "USER")
 
-# The weights of a run depend on its width up to this one.
+# Runs up to this width have weights of their own, one set a width.
 _NARROW = 10
-# Of a wider run this many pixels at each end have weights of their own; of a long
-# run at an edge this many are interpolated.
+# A wider run has weights of its own for this many pixels at each end; of a long run
+# at an edge of the image this many are predicted, the others take the fallback.
 _END = 6
-# The value of an outer point that does not exist, where the pattern wants one.
+# What the original reads for an outer point that does not exist.
 _DUMMY = -1.0
+# The original clamps float32 images; float64 ones hold the same pixels here.
+_LOWEST = float(np.finfo(np.float32).min)
 
-# Entries of the table of weights: two-sided narrow runs by pattern, width and
-# position; two-sided wide runs by pattern and slot (six at the left end, the
-# plateau, six at the right end); one-sided runs by the distance from the good
-# pixels, 1 to 7; and runs that copy one good pixel or take the fallback value.
-# A pattern is the sum of 1 (the outer left point is used) and 2 (the outer right).
+# The entries of the table of weights, in this order. Runs with good pixels on both
+# sides, narrow ones by pattern, width and position, wide ones by pattern and slot
+# (six at the left end, the plateau, six at the right end); then runs at the left and
+# at the right edge by the distance from the good pixels; then copies of the next
+# good pixel, and pixels that take the fallback value. A pattern is the sum of 1 (the
+# outer left point is used) and 2 (the outer right point is used).
 _SLOTS = 2 * _END + 1
 _WIDE = 4 * _NARROW * _NARROW
 _LEFT = _WIDE + 4 * _SLOTS
@@ -41,49 +45,48 @@ _FILL = _COPY + 1
 Columns = Int[Array, "y x"]
 
 
-def _kriging_weights(points: list[int], target: int) -> np.ndarray:
+def _kriging_weights(points: np.ndarray, target: int) -> np.ndarray:
     """Weights of the best unbiased prediction at `target`, to four decimals.
 
-    The covariance at distance d is exp(-d²/4); the weights add up to 1 before they
-    are rounded.
+    The covariance at a distance d is exp(-d²/4), there is no noise, and the weights
+    add up to 1 before they are rounded.
     """
-    near = np.array(points, float)
-    system = np.ones((near.size + 1, near.size + 1))
-    system[:-1, :-1] = np.exp(-((near[:, None] - near) ** 2) / 4)
+    system = np.ones((len(points) + 1, len(points) + 1))
+    system[:-1, :-1] = np.exp(-((points[:, None] - points) ** 2) / 4)
     system[-1, -1] = 0
-    wanted = np.append(np.exp(-((near - target) ** 2) / 4), 1)
+    wanted = np.append(np.exp(-((points - target) ** 2) / 4), 1)
     return np.round(np.linalg.solve(system, wanted)[:-1], 4)
 
 
-def _row_of_table(used: list[bool], width: int, position: int) -> np.ndarray:
-    """Weights of the four neighbours of a run; 0 for those that are not used."""
-    points = [-2, -1, width, width + 1]
-    row = np.zeros(4)
-    row[used] = _kriging_weights([p for p, u in zip(points, used, strict=True) if u], position)
-    return row
+def _two_sided_weights(pattern: int, width: int, position: int) -> np.ndarray:
+    """Weights of the four points of a run; 0 for those that are not used."""
+    used = np.array([pattern & 1, 1, 1, pattern & 2], bool)
+    points = np.array([-2.0, -1.0, width, width + 1.0])
+    weights = np.zeros(4)
+    weights[used] = _kriging_weights(points[used], position)
+    return weights
 
 
 @functools.cache
 def _weight_table() -> np.ndarray:
-    """Make the weights of (L2, L1, R1, R2), one row an entry."""
+    """Make the weights of the points L2, L1, R1 and R2, a row for each entry."""
     table = np.zeros((_FILL + 1, 4))
-    wide = 4 * _END
-    slots = [*range(_END), wide // 2, *range(wide - _END, wide)]
+    long = 4 * _END
+    slots = [*range(_END), long // 2, *range(long - _END, long)]
     for pattern in range(4):
-        used = [bool(pattern & 1), True, True, bool(pattern & 2)]
         for width in range(1, _NARROW + 1):
-            for k in range(width):
-                entry = (pattern * _NARROW + width - 1) * _NARROW + k
-                table[entry] = _row_of_table(used, width, k)
-        for slot, k in enumerate(slots):
-            entry = _WIDE + pattern * _SLOTS + slot
-            table[entry] = _row_of_table(used, wide, k)
-    for index in range(_END + 1):
-        one_sided = _kriging_weights([0, -1], index + 1)
-        table[_LEFT + index, 2:] = one_sided
-        table[_RIGHT + index, :2] = one_sided[::-1]
+            start = (pattern * _NARROW + width - 1) * _NARROW
+            for position in range(width):
+                weights = _two_sided_weights(pattern, width, position)
+                table[start + position] = weights
+        for slot, position in enumerate(slots):
+            weights = _two_sided_weights(pattern, long, position)
+            table[_WIDE + pattern * _SLOTS + slot] = weights
+    for distance in range(1, _END + 2):
+        near_and_far = _kriging_weights(np.array([0.0, -1.0]), distance)
+        table[_LEFT + distance - 1, 2:] = near_and_far
+        table[_RIGHT + distance - 1, 1::-1] = near_and_far
     table[_COPY, 2] = 1
-    table.flags.writeable = False
     return table
 
 
@@ -100,107 +103,161 @@ class _Plan(eqx.Module):
     """How each missing pixel is filled, the same for every plane of an image."""
 
     where: Region
-    # The points are next to these columns; not always those of the run.
+    # The points are next to these columns: the ends of the run or, where a long run
+    # at an edge was cut, of what is left of it.
     first: Columns
     last: Columns
-    entry: Columns
     cut_left: Region
     cut_right: Region
-    # In each row the column whose filled value a run at the right edge reads, or -1.
-    reread: Columns
+    entry: Columns
+    # In each row the column that a run at the right edge reads after it was filled,
+    # or -1.
+    reread: Int[Array, "y 1"]
 
 
 def _find_runs(where: Region) -> _Runs:
     """Find the ends of each run, and whether its outer points are good."""
     columns = where.shape[1]
     column = jnp.broadcast_to(jnp.arange(columns, dtype=jnp.int32), where.shape)
-    padded = jnp.pad(where, ((0, 0), (1, 1))).astype(jnp.int32)
+    missing = jnp.pad(where, ((0, 0), (1, 1))).astype(jnp.int32)
     # The nearest good pixel and, in the lowest bit, whether the one beyond is missing.
-    left = jnp.where(where, -2, 2 * column + padded[:, :-2])
-    right = jnp.where(where, 2 * columns, 2 * column + padded[:, 2:])
+    left = jnp.where(where, -2, 2 * column + missing[:, :-2])
+    right = jnp.where(where, 2 * columns, 2 * column + missing[:, 2:])
     left = jax.lax.cummax(left, axis=1)
     right = jax.lax.cummin(right, axis=1, reverse=True)
-    return _Runs((left >> 1) + 1, (right >> 1) - 1, left & 1 == 0, right & 1 == 0)
+    return _Runs(
+        first=(left >> 1) + 1,
+        last=(right >> 1) - 1,
+        left_is_good=left & 1 == 0,
+        right_is_good=right & 1 == 0,
+    )
 
 
 def _two_sided_entry(
     uses_left: Region, uses_right: Region, width: Columns, position: Columns
 ) -> Columns:
-    """Return the entry of a run with good pixels on both sides."""
+    """Return the entries of runs with good pixels on both sides."""
     pattern = uses_left.astype(jnp.int32) + 2 * uses_right.astype(jnp.int32)
     narrow = (pattern * _NARROW + width - 1) * _NARROW + position
     from_end = width - 1 - position
-    # The right end is written last: the middle of 11 pixels is part of it.
+    # The right end is written last: the middle one of 11 pixels is part of it.
     slot = jnp.where(from_end < _END, 2 * _END - from_end, jnp.minimum(position, _END))
     return jnp.where(width > _NARROW, _WIDE + pattern * _SLOTS + slot, narrow)
 
 
-def _plan(where: Region, use_fallback_at_edge: bool) -> _Plan:
-    """Find the points and the entry of every pixel."""
+def _make_plan(where: Region, use_fallback_at_edge: bool) -> _Plan:
+    """Classify the runs, and choose points and weights for each pixel."""
     columns = where.shape[1]
     column = jnp.broadcast_to(jnp.arange(columns, dtype=jnp.int32), where.shape)
     runs = _find_runs(where)
-    first, last = runs.first, runs.last
-    width = last - first + 1
-    wide = width > _NARROW
-    at_left = first == 0
-    at_right = (last == columns - 1) & (first > 1)
-    # A long run at an edge becomes one of six pixels between good ones and filled ones.
+    width = runs.last - runs.first + 1
+    narrow = width <= _NARROW
+    # The first that fits of: left, near left, near right, right, in the middle.
+    left, near_left = runs.first == 0, runs.first == 1
+    right = (runs.last == columns - 1) & (runs.first > 1)
+    ends_before = runs.last < columns - 2
+
     cut = use_fallback_at_edge & (width > _END)
-    cut_left, cut_right = cut & at_left, cut & at_right
-    point_first = jnp.where(cut_left, last - _END + 1, first)
-    point_last = jnp.where(cut_right, first + _END - 1, last)
+    cut_left, cut_right = cut & left, cut & right
+    first = jnp.where(cut_left, runs.last - _END + 1, runs.first)
+    last = jnp.where(cut_right, runs.first + _END - 1, runs.last)
 
-    inside_right = (first == 1) & ~wide | (last < columns - 2) & runs.right_is_good
-    entry = _two_sided_entry(
-        cut_left | cut_right | (first > 1) & runs.left_is_good,
-        cut_right | jnp.where(cut_left, runs.right_is_good, inside_right),
-        point_last - point_first + 1,
-        column - point_first,
+    # A narrow run near the left edge does not look whether R2 is good, and one that
+    # was cut does not look whether the filled points are.
+    uses_left = cut_left | cut_right | ((runs.first > 1) & runs.left_is_good)
+    uses_right = jnp.where(
+        near_left & narrow, True, (ends_before | cut_left) & runs.right_is_good
     )
-    from_right = jnp.minimum(last - column, _END)
-    from_left = jnp.minimum(column - first, _END)
-    one_sided = jnp.where(runs.right_is_good, _LEFT + from_right, _COPY)
-    entry = jnp.where(at_left & ~cut_left, one_sided, entry)
-    entry = jnp.where(at_right & ~cut_right, _RIGHT + from_left, entry)
-    hugs_left = (first <= 1) & wide & ~cut_left
-    entry = jnp.where(hugs_left & (last == columns - 2), _COPY, entry)
-    fill = (at_left | (first == 1) & wide) & (last == columns - 1)
-    fill |= (column < point_first) | (column > point_last)
-    entry = jnp.where(fill & where, _FILL, entry)
+    entry = _two_sided_entry(
+        uses_left, uses_right | cut_right, last - first + 1, column - first
+    )
+    from_right = _LEFT + jnp.minimum(runs.last - column, _END)
+    from_left = _RIGHT + jnp.minimum(column - runs.first, _END)
+    from_right = jnp.where(runs.right_is_good, from_right, _COPY)
+    entry = jnp.where(left & ~cut_left, from_right, entry)
+    entry = jnp.where(right & ~cut_right, from_left, entry)
 
-    rereads = where & at_right & ~runs.left_is_good
-    reread = jnp.where(rereads, first - 2, -1)[:, -1:]
-    return _Plan(where, point_first, point_last, entry, cut_left, cut_right, reread)
+    starts_left = left | (near_left & ~narrow)
+    one_good = (runs.last == columns - 2) & ~narrow & ~cut_left
+    entry = jnp.where(starts_left & one_good, _COPY, entry)
+    none_good = starts_left & (runs.last == columns - 1)
+    entry = jnp.where(none_good | (column < first) | (column > last), _FILL, entry)
+
+    rereads = where & right & ~runs.left_is_good
+    reread = jnp.where(rereads, runs.first - 2, -1)[:, -1:]
+    return _Plan(where, first, last, cut_left, cut_right, entry, reread)
 
 
-def _at(plane: Shaped[Array, "y x"], columns: Columns) -> Shaped[Array, "y some"]:
+def _plan(where: Region, use_fallback_at_edge: bool) -> _Plan:
+    """Make the plan, or none where nothing is missing."""
+    make = functools.partial(_make_plan, use_fallback_at_edge=use_fallback_at_edge)
+    shapes = jax.eval_shape(make, where)
+
+    def skip(where):
+        return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+
+    # The branch also keeps the compiler from working the plan out anew wherever it
+    # is used, which made two planes three times as slow on a CPU.
+    return jax.lax.cond(jnp.any(where), make, skip, where)
+
+
+def _at(
+    plane: Shaped[Array, "y x"], columns: Int[Array, "y pixel"]
+) -> Shaped[Array, "y pixel"]:
     """Take the values of a plane at columns, the nearest one where outside."""
     return jnp.take_along_axis(plane, columns, axis=1, mode="clip")
 
 
-def _outer_left(image: Image, plan: _Plan, fallback: Float[Array, ""]) -> Image:
-    """Return the outer left points as they were before."""
+def _outer_left(
+    image: Image, plan: _Plan, fallback: Float[Array, ""]
+) -> Float[Array, "y pixel"]:
+    """Return the outer left points, as they were before anything was filled."""
     filled = jnp.where(plan.first == 1, _DUMMY, fallback)
     return jnp.where(plan.cut_left, filled, _at(image, plan.first - 2))
 
 
+def _right_points(
+    image: Image, plan: _Plan, fallback: Float[Array, ""]
+) -> tuple[Float[Array, "y pixel"], Float[Array, "y pixel"]]:
+    """Return the inner and the outer right points."""
+    room = image.shape[1] - 1 - plan.last
+    # Where the original would read beyond the row, the fallback value serves.
+    inner = plan.cut_right | (room < 1)
+    outer = plan.cut_right | (room < 2)
+    cut = plan.cut_left | plan.cut_right
+    filled = jnp.where(cut & (room == 1), _DUMMY, fallback)
+    return (
+        jnp.where(inner, fallback, _at(image, plan.last + 1)),
+        jnp.where(outer, filled, _at(image, plan.last + 2)),
+    )
+
+
+def _clamp(
+    value: Float[Array, "y pixel"],
+    substitute: Float[Array, "y pixel"],
+    entry: Int[Array, "y pixel"],
+) -> Float[Array, "y pixel"]:
+    """Replace NaN, minus infinity and some negative values, as the original does."""
+    two_of_two = (entry == _NARROW) | (entry == _NARROW + 1)
+    kept = two_of_two | (entry == _COPY)
+    for pattern in (0, 2):
+        kept |= entry == _WIDE + pattern * _SLOTS + _END
+    clamped = jnp.where(kept | (value >= _LOWEST), value, substitute)
+    return jnp.where(two_of_two & (value < 0), 0, clamped)
+
+
 def _predict(
-    image: Image, outer_left: Image, plan: _Plan, fallback: Float[Array, ""]
-) -> Image:
-    """Return the predictions of a plan."""
-    columns = image.shape[1]
+    image: Image,
+    outer_left: Float[Array, "y pixel"],
+    plan: _Plan,
+    fallback: Float[Array, ""],
+) -> Float[Array, "y pixel"]:
+    """Return what the pixels of a plan are filled with."""
     table = jnp.asarray(_weight_table(), image.dtype)
     weights = [table[:, i].at[plan.entry].get(mode="clip") for i in range(4)]
-    inside = ~plan.cut_right & (plan.last + 1 < columns)
-    dummy = jnp.where(plan.cut_left | plan.cut_right & (plan.last + 2 == columns), _DUMMY, fallback)
-    points = [
-        outer_left,
-        jnp.where(plan.cut_left, fallback, _at(image, plan.first - 1)),
-        jnp.where(inside, _at(image, plan.last + 1), fallback),
-        jnp.where(inside & (plan.last+2 < columns), _at(image, plan.last + 2), dummy),
-    ]
-    # No weight of a point that is used is 0; one that is not used may be NaN.
+    inner_left = jnp.where(plan.cut_left, fallback, _at(image, plan.first - 1))
+    points = [outer_left, inner_left, *_right_points(image, plan, fallback)]
+    # A point that is not used may be NaN; the weight of one that is used is not 0.
     points = [
         jnp.where(weight != 0, point, 0)
         for weight, point in zip(weights, points, strict=True)
@@ -208,32 +265,23 @@ def _predict(
     value = weights[0] * points[0]
     for weight, point in zip(weights[1:], points[1:], strict=True):
         value = value + weight * point
-    both = (weights[1] != 0) & (weights[2] != 0)
-    substitute = (points[1] + points[2]) * jnp.where(both, 0.5, 1.0)
-    clamped = _clamp(value, substitute, plan.entry)
+    two_sided = (weights[1] != 0) & (weights[2] != 0)
+    substitute = (points[1] + points[2]) * jnp.where(two_sided, 0.5, 1.0)
+    clamped = _clamp(value, substitute.astype(value.dtype), plan.entry)
     return jnp.where(plan.entry == _FILL, fallback, clamped)
-
-
-def _clamp(value: Image, substitute: Image, entry: Columns) -> Image:
-    """Replace predictions that are NaN or -inf, as far as the original does it."""
-    lowest = jnp.finfo(value.dtype).min
-    kept = (entry == _COPY) | (entry == _FILL)
-    for pattern in (0, 2):
-        kept |= entry == _WIDE + pattern * _SLOTS + _END
-    two_missing = (entry >= _NARROW) & (entry < _NARROW + 2)
-    clamped = jnp.where((value >= lowest) | kept, value, substitute)
-    return jnp.where(two_missing, jnp.where(value < 0, 0, value), clamped)
 
 
 def _apply(image: Image, plan: _Plan, fallback: FloatScalar) -> Image:
     """Fill the missing pixels of one plane."""
     fallback = jnp.asarray(fallback).astype(image.dtype)
-    # The only values that are read after they were filled: one a row at most.
-    ends = jax.tree.map(lambda field: _at(field, plan.reread), plan)
-    end_value = _predict(image, _outer_left(image, ends, fallback), ends, fallback)
-    end_value = jax.lax.reduce_precision(end_value, 8, 23)
-    again = (plan.reread>=0) & (plan.first == plan.reread+2)
-    outer_left = jnp.where(again, end_value, _outer_left(image, plan, fallback))
+    outer_left = _outer_left(image, plan, fallback)
+    # Runs do not read what another one filled, but for the one at the right edge.
+    source = jax.tree.map(lambda leaf: _at(leaf, plan.reread), plan)
+    filled = _predict(image, _outer_left(image, source, fallback), source, fallback)
+    # The original reads it back from a float32 image.
+    filled = jax.lax.reduce_precision(filled, exponent_bits=8, mantissa_bits=23)
+    reads = (plan.reread >= 0) & (plan.first - 2 == plan.reread)
+    outer_left = jnp.where(reads, filled, outer_left)
     predicted = _predict(image, outer_left, plan, fallback)
     return jnp.where(plan.where, predicted, image)
 
@@ -245,9 +293,46 @@ def interpolate_planes(
     fallback: FloatScalar = 0.0,
     use_fallback_at_edge: bool = True,
 ) -> tuple[Image, ...]:
+    """Interpolate several planes over the same missing pixels.
+
+    Parameters
+    ----------
+    planes
+        Image, variance and so on, each (y, x). All are filled with the same weights
+        and the same fallback value.
+    where
+        Which pixels are missing.
+    fallback, use_fallback_at_edge
+        As for `interpolate_over`.
+
+    Returns
+    -------
+    tuple
+        The planes, filled.
+
+    Raises
+    ------
+    ValueError
+        A plane has another shape than `where`.
+
+    Notes
+    -----
+    Differentiable in the planes. The variance of a filled pixel is the prediction from
+    the variances beside it, not the variance of the prediction, as in LSST.
+
+    Examples
+    --------
+    >>> image = jnp.array([[2.0, 2.0, jnp.nan, 2.0, 2.0]])
+    >>> filled = interpolate_planes((image, 2 * image), where=jnp.isnan(image))
+    >>> filled[1]
+    Array([[4., 4., 4., 4., 4.]], dtype=float32)
+    """
     for plane in planes:
         if plane.shape != where.shape:
-            raise ValueError("")
+            raise ValueError(
+                f"a plane has shape {plane.shape} and where has {where.shape}; "
+                "they must be equal"
+            )
     plan = _plan(where, use_fallback_at_edge)
     return tuple(_apply(plane, plan, fallback) for plane in planes)
 
@@ -259,10 +344,114 @@ def interpolate_over(
     fallback: FloatScalar = 0.0,
     use_fallback_at_edge: bool = True,
 ) -> Image:
-    planes = interpolate_planes(
+    """Interpolate along the rows over missing pixels.
+
+    For an interpolation along the columns transpose image and `where`, and the result.
+
+    Parameters
+    ----------
+    image
+        Image, (y, x), of any linear unit.
+    where
+        Which pixels are missing. What they hold does not matter, with one exception:
+        a run of up to ten that starts in the second column reads the second pixel
+        beyond its end also where that one is missing.
+    fallback
+        Value for pixels without good ones near them, in the unit of the image;
+        `fallback_value` computes one.
+    use_fallback_at_edge
+        Whether of more than six missing pixels at the left or right edge only the six
+        next to good ones are predicted, towards the fallback value which all others
+        take. Otherwise the prediction goes on to the edge.
+
+    Returns
+    -------
+    Image
+        The image with every missing pixel replaced; good pixels as they were. A
+        prediction that is NaN is replaced by the mean of the two nearest good pixels,
+        with some exceptions. The mask is the caller's: set INTRP on `where`.
+
+    Raises
+    ------
+    ValueError
+        The image has another shape than `where`.
+
+    Notes
+    -----
+    Differentiable in the image, and linear in the good pixels as long as nothing is
+    clamped. Matches LSST's ``interpolateOverDefects``; where that would read beyond a
+    short row, the fallback value serves. In float64 the limits of float32 still hold.
+
+    Examples
+    --------
+    >>> image = jnp.array([[1.0, 2.0, jnp.nan, 4.0, 5.0]])
+    >>> interpolate_over(image, where=jnp.isnan(image))
+    Array([[1.       , 2.       , 2.9999998, 4.       , 5.       ]], dtype=float32)
+    """
+    (filled,) = interpolate_planes(
         (image,),
         where=where,
         fallback=fallback,
         use_fallback_at_edge=use_fallback_at_edge,
     )
-    return planes[0]
+    return filled
+
+
+def fallback_value(
+    image: Image,
+    *,
+    kind: str = "MEDIAN",
+    user_value: FloatScalar = 0.0,
+    negative_allowed: bool = False,
+) -> Float[Array, ""]:
+    """Return the value for pixels that cannot be interpolated.
+
+    Parameters
+    ----------
+    image
+        Image, (y, x).
+    kind
+        Which statistic of all finite pixels: ``"MEAN"``, ``"MEDIAN"``, ``"MEANCLIP"``
+        (three passes at three sigma), or ``"USER"`` for `user_value`.
+    user_value
+        The value for ``"USER"``, in the unit of the image.
+    negative_allowed
+        Whether the value may be negative; otherwise 0 takes its place.
+
+    Returns
+    -------
+    Float[Array, ""]
+        In the unit of the image; NaN if no pixel is finite.
+
+    Raises
+    ------
+    ValueError
+        `kind` is none of the four, or `user_value` is a negative number that is not
+        allowed.
+
+    Notes
+    -----
+    Differentiable in the image for the means, in `user_value` for ``"USER"``.
+
+    Examples
+    --------
+    >>> fallback_value(jnp.array([[1.0, 2.0, jnp.nan, 6.0]]))
+    Array(2., dtype=float32)
+    """
+    finite = jnp.isfinite(image)
+    if kind == "MEDIAN":
+        value = plane_quantiles(image, (0.5,), where=finite)[0]
+    elif kind == "MEAN":
+        value = plane_mean(image, where=finite)
+    elif kind == "MEANCLIP":
+        value, _ = plane_clipped_mean(image, where=finite, clip_iter=3)
+    elif kind == "USER":
+        known = isinstance(user_value, int | float)
+        if known and user_value < 0 and not negative_allowed:
+            raise ValueError(
+                f"the fallback value is {user_value}; negative ones are not allowed"
+            )
+        value = jnp.asarray(user_value).astype(image.dtype)
+    else:
+        raise ValueError(f"no fallback value {kind!r}; there are {FALLBACK_KINDS}")
+    return value if negative_allowed else jnp.where(value < 0, 0, value)

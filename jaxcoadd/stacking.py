@@ -116,11 +116,8 @@ def stack_columns(
     Differentiable in values, variances and weights where the statistic is. Matches
     ``afw.math.statisticsStack`` for masked images, with a mask map.
     """
-    unmasked = ~has_any(columns.masks, rules.bad) & present[:, None]
     masks = columns.masks & jnp.uint32(~rules.removed & 0xFFFFFFFF)
-    usable = ~has_any(masks, rules.bad) & present[:, None]
-    if rules.nan_safe:
-        usable = usable & jnp.isfinite(columns.values)
+    usable = is_usable(columns, present, rules)
     samples = Samples(
         values=jnp.where(usable, columns.values, rejected_value(columns.values.dtype)),
         variances=columns.variances,
@@ -134,11 +131,18 @@ def stack_columns(
         # The original squares a root, which a negative variance does not have.
         variance=jnp.where(combined.variance < 0, jnp.nan, combined.variance),
         mask=_combine_masks(masks, usable, samples, combined, rules),
-        n_image=_count(unmasked),
+        n_image=_count(~has_any(columns.masks, rules.bad) & present[:, None]),
         count=_count(usable),
         weight=combined.weight,
         fence=combined.fence,
     )
+
+
+def is_usable(columns: Columns, present: Present, rules: MaskRules) -> Kept:
+    """Tell which inputs are used: present, without a bad bit, and finite."""
+    masks = columns.masks & jnp.uint32(~rules.removed & 0xFFFFFFFF)
+    usable = ~has_any(masks, rules.bad) & present[:, None]
+    return usable & jnp.isfinite(columns.values) if rules.nan_safe else usable
 
 
 def _count(kept: Kept) -> PixelCount:

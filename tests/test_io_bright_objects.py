@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxcoadd.bright_objects import BrightObject
+from jaxcoadd.io import Grid
 from jaxcoadd.io.bright_objects import (
     RegionFormatError,
     locate_bright_objects,
     parse_regions,
-    read_bright_object_spans,
+    read_bright_regions,
     read_bright_objects,
 )
 from jaxcoadd.io.errors import InputError
@@ -61,13 +62,13 @@ def test_distorted_wcs_is_inverted_where_it_can_be():
 def test_catalogue_goes_from_file_to_pixels(tmp_path):
     path = tmp_path / "bright.reg"
     path.write_text(REGIONS + "circle(10.0, -4.0, 0.0007) # ID: 3\n")
-    [spans] = read_bright_object_spans(path, grid_wcs(), (0, 0, 52, 99))
+    [spans] = read_bright_regions(path, Grid((100, 53), grid_wcs()))
     assert spans == SpanSet.circle(50, 50, 5, within=(0, 0, 52, 99))
     path.write_text(REGIONS + "circle(10.0, -4.0, -0.0007) # ID: 3\n")
     with pytest.raises(
         InputError, match=r"bright.reg: bright object 0 \(id 3\): radius"
     ):
-        read_bright_object_spans(path, grid_wcs(), (0, 0, 99, 99))
+        read_bright_regions(path, Grid((100, 100), grid_wcs()))
 
 
 def test_all_format_errors_are_counted_and_the_first_is_shown(tmp_path):

@@ -1,6 +1,7 @@
 """Warps and coadds in FITS files."""
 
 from jaxcoadd.io.atomic import check_output
+from jaxcoadd.io.bright_objects import read_bright_objects, read_bright_regions
 from jaxcoadd.io.coadd_files import CoaddFile, CoaddPlanes, read_coadd, verify_file
 from jaxcoadd.io.coadd_writer import write_coadd
 from jaxcoadd.io.errors import InputError, OutputError
@@ -22,6 +23,8 @@ __all__ = [
     "check_output",
     "mapping_from_table",
     "open_warp",
+    "read_bright_objects",
+    "read_bright_regions",
     "read_coadd",
     "read_grid",
     "read_warp",

@@ -14,6 +14,7 @@ from astropy.wcs import WCS
 
 from jaxcoadd.bright_objects import SIZES, BrightObject, bright_object_spans
 from jaxcoadd.io.errors import InputError
+from jaxcoadd.io.grids import Grid
 from jaxcoadd.spans import Box, SpanSet
 
 _NUMBER = r"[+-]?(?:0|[1-9]\d*)(?:\.\d*)?(?:[eE][+-]?\d+)?"
@@ -199,32 +200,44 @@ def locate_bright_objects(
     return _sky_to_pixel(wcs, sky), float(np.degrees(np.sqrt(area)) * 3600)
 
 
-def read_bright_object_spans(path: str | Path, wcs: WCS, box: Box) -> list[SpanSet]:
-    """Read bright objects and return the pixels of a coadd that each covers.
+def read_bright_regions(path: str | Path, grid: Grid) -> list[SpanSet]:
+    """Read bright objects and return the pixels of a grid that each covers.
 
     Parameters
     ----------
     path
         Catalogue, see `read_bright_objects`.
-    wcs, box
-        Grid and coadd, see `locate_bright_objects`.
+    grid
+        Where the pixels lie.
 
     Returns
     -------
     list of SpanSet
-        One an object, clipped to the box, for `flag_bright_objects`.
+        One an object, clipped to the grid, for `flag_bright_objects`: (x, y) from 0.
 
     Raises
     ------
     InputError
-        A bad catalogue, or an object that cannot be masked.
+        A bad catalogue, an object that cannot be masked, or a grid without a WCS.
     """
+    if grid.wcs is None:
+        raise InputError(
+            f"{path} cannot be placed: the warps have no WCS; leave the bright "
+            "objects out, or give the warps a WCS"
+        )
+    x, y = grid.origin
+    height, width = grid.shape
+    # Edges are truncated towards zero, so the frame of the whole sky region counts.
+    wcs = grid.wcs.deepcopy()
+    wcs.wcs.crpix += (x, y)
+    box = (x, y, x + width - 1, y + height - 1)
     objects, _ = read_bright_objects(path)
     positions, plate_scale = locate_bright_objects(objects, wcs, box)
     try:
-        return bright_object_spans(objects, positions, plate_scale, within=box)
+        spans = bright_object_spans(objects, positions, plate_scale, within=box)
     except ValueError as error:
         raise InputError(f"{path}: {error}") from error
+    return [one.shifted(-x, -y) for one in spans]
 
 
 def _metadata(comment: re.Match, where: str) -> dict[str, Any]:
