@@ -1,5 +1,11 @@
+from . import io as io
+from . import reference as reference
+from .coadds import Coadd as Coadd
+from .coadds import CoaddConfig as CoaddConfig
+from .coadds import coadd as coadd
 from .masks import LSST_PLANES as LSST_PLANES
 from .masks import MaskPlanes as MaskPlanes
+from .statistics import ClippedMean as ClippedMean
 from .warps import Warp as Warp
 from .warps import WarpStack as WarpStack
 from .warps import stack_warps as stack_warps

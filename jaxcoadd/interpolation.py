@@ -24,9 +24,9 @@ _NARROW = 10
 # A wider run has weights of its own for this many pixels at each end; of a long run
 # at an edge of the image this many are predicted, the others take the fallback.
 _END = 6
-# What the original reads for an outer point that does not exist.
+# What the original reads for an outer point that its class of run does not have.
 _DUMMY = -1.0
-# The original clamps float32 images; float64 ones hold the same pixels here.
+# The original clamps float32 pixels; float64 ones hold the same numbers here.
 _LOWEST = float(np.finfo(np.float32).min)
 
 # The entries of the table of weights, in this order. Runs with good pixels on both
@@ -43,6 +43,8 @@ _COPY = _RIGHT + _END + 1
 _FILL = _COPY + 1
 
 Columns = Int[Array, "y x"]
+Picked = Float[Array, "y pixel"]
+Scalar = Float[Array, ""]
 
 
 def _kriging_weights(points: np.ndarray, target: int) -> np.ndarray:
@@ -58,15 +60,6 @@ def _kriging_weights(points: np.ndarray, target: int) -> np.ndarray:
     return np.round(np.linalg.solve(system, wanted)[:-1], 4)
 
 
-def _two_sided_weights(pattern: int, width: int, position: int) -> np.ndarray:
-    """Weights of the four points of a run; 0 for those that are not used."""
-    used = np.array([pattern & 1, 1, 1, pattern & 2], bool)
-    points = np.array([-2.0, -1.0, width, width + 1.0])
-    weights = np.zeros(4)
-    weights[used] = _kriging_weights(points[used], position)
-    return weights
-
-
 @functools.cache
 def _weight_table() -> np.ndarray:
     """Make the weights of the points L2, L1, R1 and R2, a row for each entry."""
@@ -74,29 +67,22 @@ def _weight_table() -> np.ndarray:
     long = 4 * _END
     slots = [*range(_END), long // 2, *range(long - _END, long)]
     for pattern in range(4):
+        used = np.array([pattern & 1, 1, 1, pattern & 2], bool)
         for width in range(1, _NARROW + 1):
+            points = np.array([-2.0, -1.0, width, width + 1.0])[used]
             start = (pattern * _NARROW + width - 1) * _NARROW
             for position in range(width):
-                weights = _two_sided_weights(pattern, width, position)
-                table[start + position] = weights
+                table[start + position, used] = _kriging_weights(points, position)
+        points = np.array([-2.0, -1.0, long, long + 1.0])[used]
         for slot, position in enumerate(slots):
-            weights = _two_sided_weights(pattern, long, position)
-            table[_WIDE + pattern * _SLOTS + slot] = weights
+            entry = _WIDE + pattern * _SLOTS + slot
+            table[entry, used] = _kriging_weights(points, position)
     for distance in range(1, _END + 2):
         near_and_far = _kriging_weights(np.array([0.0, -1.0]), distance)
         table[_LEFT + distance - 1, 2:] = near_and_far
         table[_RIGHT + distance - 1, 1::-1] = near_and_far
     table[_COPY, 2] = 1
     return table
-
-
-class _Runs(eqx.Module):
-    """The run of missing pixels that each pixel is in, and what is next to it."""
-
-    first: Columns
-    last: Columns
-    left_is_good: Region
-    right_is_good: Region
 
 
 class _Plan(eqx.Module):
@@ -110,13 +96,13 @@ class _Plan(eqx.Module):
     cut_left: Region
     cut_right: Region
     entry: Columns
-    # In each row the column that a run at the right edge reads after it was filled,
+    # The column of each row that a run at the right edge reads after it was filled,
     # or -1.
     reread: Int[Array, "y 1"]
 
 
-def _find_runs(where: Region) -> _Runs:
-    """Find the ends of each run, and whether its outer points are good."""
+def _find_runs(where: Region) -> tuple[Columns, Columns, Region, Region]:
+    """Return the ends of each pixel's run, and whether its outer points are good."""
     columns = where.shape[1]
     column = jnp.broadcast_to(jnp.arange(columns, dtype=jnp.int32), where.shape)
     missing = jnp.pad(where, ((0, 0), (1, 1))).astype(jnp.int32)
@@ -125,12 +111,7 @@ def _find_runs(where: Region) -> _Runs:
     right = jnp.where(where, 2 * columns, 2 * column + missing[:, 2:])
     left = jax.lax.cummax(left, axis=1)
     right = jax.lax.cummin(right, axis=1, reverse=True)
-    return _Runs(
-        first=(left >> 1) + 1,
-        last=(right >> 1) - 1,
-        left_is_good=left & 1 == 0,
-        right_is_good=right & 1 == 0,
-    )
+    return (left >> 1) + 1, (right >> 1) - 1, left & 1 == 0, right & 1 == 0
 
 
 def _two_sided_entry(
@@ -149,56 +130,50 @@ def _make_plan(where: Region, use_fallback_at_edge: bool) -> _Plan:
     """Classify the runs, and choose points and weights for each pixel."""
     columns = where.shape[1]
     column = jnp.broadcast_to(jnp.arange(columns, dtype=jnp.int32), where.shape)
-    runs = _find_runs(where)
-    width = runs.last - runs.first + 1
-    narrow = width <= _NARROW
+    start, stop, left_is_good, right_is_good = _find_runs(where)
+    narrow = stop - start < _NARROW
     # The first that fits of: left, near left, near right, right, in the middle.
-    left, near_left = runs.first == 0, runs.first == 1
-    right = (runs.last == columns - 1) & (runs.first > 1)
-    ends_before = runs.last < columns - 2
+    left, near_left = start == 0, start == 1
+    right = (stop == columns - 1) & (start > 1)
 
-    cut = use_fallback_at_edge & (width > _END)
+    cut = use_fallback_at_edge & (stop - start >= _END)
     cut_left, cut_right = cut & left, cut & right
-    first = jnp.where(cut_left, runs.last - _END + 1, runs.first)
-    last = jnp.where(cut_right, runs.first + _END - 1, runs.last)
+    first = jnp.where(cut_left, stop - _END + 1, start)
+    last = jnp.where(cut_right, start + _END - 1, stop)
 
     # A narrow run near the left edge does not look whether R2 is good, and one that
     # was cut does not look whether the filled points are.
-    uses_left = cut_left | cut_right | ((runs.first > 1) & runs.left_is_good)
-    uses_right = jnp.where(
-        near_left & narrow, True, (ends_before | cut_left) & runs.right_is_good
-    )
-    entry = _two_sided_entry(
-        uses_left, uses_right | cut_right, last - first + 1, column - first
-    )
-    from_right = _LEFT + jnp.minimum(runs.last - column, _END)
-    from_left = _RIGHT + jnp.minimum(column - runs.first, _END)
-    from_right = jnp.where(runs.right_is_good, from_right, _COPY)
-    entry = jnp.where(left & ~cut_left, from_right, entry)
+    uses_left = cut_left | cut_right | ((start > 1) & left_is_good)
+    looks_right = (cut_left | (stop < columns - 2)) & right_is_good
+    uses_right = cut_right | (near_left & narrow) | looks_right
+    width = last - first + 1
+    entry = _two_sided_entry(uses_left, uses_right, width, column - first)
+    from_right = _LEFT + jnp.minimum(stop - column, _END)
+    from_left = _RIGHT + jnp.minimum(column - start, _END)
+    one_sided = jnp.where(right_is_good, from_right, _COPY)
+    entry = jnp.where(left & ~cut_left, one_sided, entry)
     entry = jnp.where(right & ~cut_right, from_left, entry)
 
     starts_left = left | (near_left & ~narrow)
-    one_good = (runs.last == columns - 2) & ~narrow & ~cut_left
+    one_good = ~narrow & ~cut_left & (stop == columns - 2)
     entry = jnp.where(starts_left & one_good, _COPY, entry)
-    none_good = starts_left & (runs.last == columns - 1)
+    none_good = starts_left & (stop == columns - 1)
     entry = jnp.where(none_good | (column < first) | (column > last), _FILL, entry)
 
-    rereads = where & right & ~runs.left_is_good
-    reread = jnp.where(rereads, runs.first - 2, -1)[:, -1:]
+    rereads = where & right & ~left_is_good
+    reread = jnp.where(rereads, start - 2, -1)[:, -1:]
     return _Plan(where, first, last, cut_left, cut_right, entry, reread)
 
 
 def _plan(where: Region, use_fallback_at_edge: bool) -> _Plan:
-    """Make the plan, or none where nothing is missing."""
+    """Make the plan, or an empty one where nothing is missing."""
     make = functools.partial(_make_plan, use_fallback_at_edge=use_fallback_at_edge)
     shapes = jax.eval_shape(make, where)
-
-    def skip(where):
-        return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-
     # The branch also keeps the compiler from working the plan out anew wherever it
-    # is used, which made two planes three times as slow on a CPU.
-    return jax.lax.cond(jnp.any(where), make, skip, where)
+    # is used, which made two planes four times as slow on a CPU.
+    return jax.lax.cond(
+        jnp.any(where), make, lambda _: jax.tree.map(jnp.zeros_like, shapes), where
+    )
 
 
 def _at(
@@ -208,35 +183,24 @@ def _at(
     return jnp.take_along_axis(plane, columns, axis=1, mode="clip")
 
 
-def _outer_left(
-    image: Image, plan: _Plan, fallback: Float[Array, ""]
-) -> Float[Array, "y pixel"]:
+def _outer_left(image: Image, plan: _Plan, fallback: Scalar) -> Picked:
     """Return the outer left points, as they were before anything was filled."""
     filled = jnp.where(plan.first == 1, _DUMMY, fallback)
     return jnp.where(plan.cut_left, filled, _at(image, plan.first - 2))
 
 
-def _right_points(
-    image: Image, plan: _Plan, fallback: Float[Array, ""]
-) -> tuple[Float[Array, "y pixel"], Float[Array, "y pixel"]]:
+def _right_points(image: Image, plan: _Plan, fallback: Scalar) -> list[Picked]:
     """Return the inner and the outer right points."""
     room = image.shape[1] - 1 - plan.last
-    # Where the original would read beyond the row, the fallback value serves.
-    inner = plan.cut_right | (room < 1)
-    outer = plan.cut_right | (room < 2)
-    cut = plan.cut_left | plan.cut_right
-    filled = jnp.where(cut & (room == 1), _DUMMY, fallback)
-    return (
-        jnp.where(inner, fallback, _at(image, plan.last + 1)),
-        jnp.where(outer, filled, _at(image, plan.last + 2)),
-    )
+    inner = jnp.where(plan.cut_right | (room < 1), fallback, _at(image, plan.last + 1))
+    # Where the original would read beyond a short row, the fallback value serves.
+    dummy = (plan.cut_left | plan.cut_right) & (room == 1) & (plan.first > 1)
+    filled = jnp.where(dummy, _DUMMY, fallback)
+    outer = jnp.where(plan.cut_right | (room < 2), filled, _at(image, plan.last + 2))
+    return [inner, outer]
 
 
-def _clamp(
-    value: Float[Array, "y pixel"],
-    substitute: Float[Array, "y pixel"],
-    entry: Int[Array, "y pixel"],
-) -> Float[Array, "y pixel"]:
+def _clamp(value: Picked, substitute: Picked, entry: Int[Array, "y pixel"]) -> Picked:
     """Replace NaN, minus infinity and some negative values, as the original does."""
     two_of_two = (entry == _NARROW) | (entry == _NARROW + 1)
     kept = two_of_two | (entry == _COPY)
@@ -246,12 +210,7 @@ def _clamp(
     return jnp.where(two_of_two & (value < 0), 0, clamped)
 
 
-def _predict(
-    image: Image,
-    outer_left: Float[Array, "y pixel"],
-    plan: _Plan,
-    fallback: Float[Array, ""],
-) -> Float[Array, "y pixel"]:
+def _predict(image: Image, outer_left: Picked, plan: _Plan, fallback: Scalar) -> Picked:
     """Return what the pixels of a plan are filled with."""
     table = jnp.asarray(_weight_table(), image.dtype)
     weights = [table[:, i].at[plan.entry].get(mode="clip") for i in range(4)]
@@ -266,8 +225,8 @@ def _predict(
     for weight, point in zip(weights[1:], points[1:], strict=True):
         value = value + weight * point
     two_sided = (weights[1] != 0) & (weights[2] != 0)
-    substitute = (points[1] + points[2]) * jnp.where(two_sided, 0.5, 1.0)
-    clamped = _clamp(value, substitute.astype(value.dtype), plan.entry)
+    nearest = points[1] + points[2]
+    clamped = _clamp(value, jnp.where(two_sided, 0.5 * nearest, nearest), plan.entry)
     return jnp.where(plan.entry == _FILL, fallback, clamped)
 
 
@@ -300,15 +259,14 @@ def interpolate_planes(
     planes
         Image, variance and so on, each (y, x). All are filled with the same weights
         and the same fallback value.
-    where
-        Which pixels are missing.
-    fallback, use_fallback_at_edge
+    where, fallback, use_fallback_at_edge
         As for `interpolate_over`.
 
     Returns
     -------
     tuple
-        The planes, filled.
+        The planes, filled. The variance of a filled pixel is the prediction from the
+        variances beside it, not the variance of the prediction, as in LSST.
 
     Raises
     ------
@@ -317,14 +275,12 @@ def interpolate_planes(
 
     Notes
     -----
-    Differentiable in the planes. The variance of a filled pixel is the prediction from
-    the variances beside it, not the variance of the prediction, as in LSST.
+    Differentiable in the planes and in `fallback`.
 
     Examples
     --------
     >>> image = jnp.array([[2.0, 2.0, jnp.nan, 2.0, 2.0]])
-    >>> filled = interpolate_planes((image, 2 * image), where=jnp.isnan(image))
-    >>> filled[1]
+    >>> interpolate_planes((image, 2 * image), where=jnp.isnan(image))[1]
     Array([[4., 4., 4., 4., 4.]], dtype=float32)
     """
     for plane in planes:
@@ -378,23 +334,20 @@ def interpolate_over(
 
     Notes
     -----
-    Differentiable in the image, and linear in the good pixels as long as nothing is
-    clamped. Matches LSST's ``interpolateOverDefects``; where that would read beyond a
-    short row, the fallback value serves. In float64 the limits of float32 still hold.
+    Differentiable in the image, linear in its good pixels unless something is clamped,
+    and in `fallback`. Matches LSST's ``interpolateOverDefects``; where that would read
+    beyond a short row, the fallback value serves. The limits are those of float32.
 
     Examples
     --------
-    >>> image = jnp.array([[1.0, 2.0, jnp.nan, 4.0, 5.0]])
+    >>> image = jnp.array([[4.0, 4.0, jnp.nan, 4.0, 4.0]])
     >>> interpolate_over(image, where=jnp.isnan(image))
-    Array([[1.       , 2.       , 2.9999998, 4.       , 5.       ]], dtype=float32)
+    Array([[4., 4., 4., 4., 4.]], dtype=float32)
     """
-    (filled,) = interpolate_planes(
-        (image,),
-        where=where,
-        fallback=fallback,
-        use_fallback_at_edge=use_fallback_at_edge,
-    )
-    return filled
+    edge = use_fallback_at_edge
+    return interpolate_planes(
+        (image,), where=where, fallback=fallback, use_fallback_at_edge=edge
+    )[0]
 
 
 def fallback_value(
@@ -403,7 +356,7 @@ def fallback_value(
     kind: str = "MEDIAN",
     user_value: FloatScalar = 0.0,
     negative_allowed: bool = False,
-) -> Float[Array, ""]:
+) -> Scalar:
     """Return the value for pixels that cannot be interpolated.
 
     Parameters
@@ -426,8 +379,7 @@ def fallback_value(
     Raises
     ------
     ValueError
-        `kind` is none of the four, or `user_value` is a negative number that is not
-        allowed.
+        `kind` is none of the four, or `user_value` is a number that is not allowed.
 
     Notes
     -----
@@ -438,20 +390,18 @@ def fallback_value(
     >>> fallback_value(jnp.array([[1.0, 2.0, jnp.nan, 6.0]]))
     Array(2., dtype=float32)
     """
+    if kind not in FALLBACK_KINDS:
+        raise ValueError(f"no fallback value {kind!r}; there are {FALLBACK_KINDS}")
     finite = jnp.isfinite(image)
-    if kind == "MEDIAN":
-        value = plane_quantiles(image, (0.5,), where=finite)[0]
-    elif kind == "MEAN":
-        value = plane_mean(image, where=finite)
-    elif kind == "MEANCLIP":
-        value, _ = plane_clipped_mean(image, where=finite, clip_iter=3)
-    elif kind == "USER":
+    if kind == "USER":
         known = isinstance(user_value, int | float)
         if known and user_value < 0 and not negative_allowed:
-            raise ValueError(
-                f"the fallback value is {user_value}; negative ones are not allowed"
-            )
+            raise ValueError(f"user_value is {user_value}, which may not be negative")
         value = jnp.asarray(user_value).astype(image.dtype)
+    elif kind == "MEAN":
+        value = plane_mean(image, where=finite)
+    elif kind == "MEDIAN":
+        value = plane_quantiles(image, (0.5,), where=finite)[0]
     else:
-        raise ValueError(f"no fallback value {kind!r}; there are {FALLBACK_KINDS}")
+        value, _ = plane_clipped_mean(image, where=finite, clip_iter=3)
     return value if negative_allowed else jnp.where(value < 0, 0, value)

@@ -72,6 +72,11 @@ def power_of_two(values: jax.Array) -> jax.Array:
     return jnp.ldexp(jnp.ones_like(size), exponent)
 
 
+def _as_stored(weights: jax.Array) -> jax.Array:
+    """Round weights to 32 bits, as the original does whatever it computes in."""
+    return weights.astype(jnp.float32).astype(weights.dtype)
+
+
 class AbstractWeighting(eqx.Module):
     """Where the weights of a coadd come from."""
 
@@ -115,7 +120,7 @@ class WarpWeights(AbstractWeighting):
         )
         empty = jnp.isnan(stack.image).all(axis=(1, 2))
         usable = stack.present & (weights > 0) & ~empty
-        return jnp.where(usable, weights, 0), usable
+        return jnp.where(usable, _as_stored(weights), 0), usable
 
     def weigh_pixels(self, weights: PerWarp, variances: Values):
         """Return the weights of a run of pixels, and the unit they are in."""
@@ -136,8 +141,7 @@ class VarianceWeights(AbstractWeighting):
 
     def weigh_pixels(self, weights: PerWarp, variances: Values):
         """Return the inverse variances, in units of the largest finite one."""
-        # The original keeps weights in 32 bits, whatever it computes in.
-        inverse = (1 / variances).astype(jnp.float32).astype(variances.dtype)
+        inverse = _as_stored(1 / variances)
         size = fold_warps(
             lambda most, row: jnp.maximum(
                 most, jnp.where(jnp.isfinite(row), jnp.abs(row), 0)
