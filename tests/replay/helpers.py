@@ -42,8 +42,9 @@ def check_visits(entry):
     """Compare the inputs of the visits that are wanted."""
     visits = entry["input_visits"]
     positions = list(range(len(visits)))
-    assert choose_visits(positions, visits, entry["good_visits"]) == (
-        entry["out_positions"]
+    assert (
+        choose_visits(positions, visits, entry["good_visits"])
+        == (entry["out_positions"])
     )
 
 

@@ -1,4 +1,4 @@
-"""Replay ``real_*``: whole coadds of the real warps, by the function and the command."""
+"""Replay ``real_*``: coadds of the real warps, by the function and the command."""
 
 import json
 import tempfile
