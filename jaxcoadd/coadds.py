@@ -32,7 +32,7 @@ from jaxcoadd.statistics import (
     Variance,
     is_kept,
 )
-from jaxcoadd.tiling import over_tiles
+from jaxcoadd.tiling import on_own_rows, over_tiles
 from jaxcoadd.warps import WarpStack
 from jaxcoadd.weights import AbstractWeighting, WarpWeights
 from jaxcoadd.zero_points import scale_zero_points
@@ -317,9 +317,12 @@ def fill_holes(stacked: Coadd, fallback: FloatScalar | None = None) -> Coadd:
     holes = has_any(stacked.mask, stacked.planes.bits(["NO_DATA"]))
     if fallback is None:
         fallback = fallback_value(stacked.image)
-    image, variance = interpolate_planes(
-        (stacked.image, stacked.variance), where=holes, fallback=fallback
+    fill = on_own_rows(
+        lambda images, fallback: interpolate_planes(
+            images[:2], where=images[2], fallback=fallback
+        )
     )
+    image, variance = fill((stacked.image, stacked.variance, holes), fallback)
     filled = dataclasses.replace(
         stacked,
         image=image,

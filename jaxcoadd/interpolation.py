@@ -43,6 +43,7 @@ _COPY = _RIGHT + _END + 1
 _FILL = _COPY + 1
 
 Columns = Int[Array, "y x"]
+Chosen = Int[Array, "y pixel"]
 Picked = Float[Array, "y pixel"]
 Scalar = Float[Array, ""]
 
@@ -50,8 +51,7 @@ Scalar = Float[Array, ""]
 def _kriging_weights(points: np.ndarray, target: int) -> np.ndarray:
     """Weights of the best unbiased prediction at `target`, to four decimals.
 
-    The covariance at a distance d is exp(-d²/4), there is no noise, and the weights
-    add up to 1 before they are rounded.
+    The covariance at a distance d is exp(-d²/4); unrounded, the weights add up to 1.
     """
     system = np.ones((len(points) + 1, len(points) + 1))
     system[:-1, :-1] = np.exp(-((points[:, None] - points) ** 2) / 4)
@@ -96,8 +96,7 @@ class _Plan(eqx.Module):
     cut_left: Region
     cut_right: Region
     entry: Columns
-    # The column of each row that a run at the right edge reads after it was filled,
-    # or -1.
+    # The column of a row that is read after it was filled, or -1.
     reread: Int[Array, "y 1"]
 
 
@@ -169,16 +168,14 @@ def _plan(where: Region, use_fallback_at_edge: bool) -> _Plan:
     """Make the plan, or an empty one where nothing is missing."""
     make = functools.partial(_make_plan, use_fallback_at_edge=use_fallback_at_edge)
     shapes = jax.eval_shape(make, where)
-    # The branch also keeps the compiler from working the plan out anew wherever it
-    # is used, which made two planes four times as slow on a CPU.
+    # The branch also keeps the compiler from making the plan anew wherever it is used,
+    # which took four times as long for two planes on a CPU.
     return jax.lax.cond(
         jnp.any(where), make, lambda _: jax.tree.map(jnp.zeros_like, shapes), where
     )
 
 
-def _at(
-    plane: Shaped[Array, "y x"], columns: Int[Array, "y pixel"]
-) -> Shaped[Array, "y pixel"]:
+def _at(plane: Shaped[Array, "y x"], columns: Chosen) -> Shaped[Array, "y pixel"]:
     """Take the values of a plane at columns, the nearest one where outside."""
     return jnp.take_along_axis(plane, columns, axis=1, mode="clip")
 
@@ -200,7 +197,7 @@ def _right_points(image: Image, plan: _Plan, fallback: Scalar) -> list[Picked]:
     return [inner, outer]
 
 
-def _clamp(value: Picked, substitute: Picked, entry: Int[Array, "y pixel"]) -> Picked:
+def _clamp(value: Picked, substitute: Picked, entry: Chosen) -> Picked:
     """Replace NaN, minus infinity and some negative values, as the original does."""
     two_of_two = (entry == _NARROW) | (entry == _NARROW + 1)
     kept = two_of_two | (entry == _COPY)
@@ -225,8 +222,8 @@ def _predict(image: Image, outer_left: Picked, plan: _Plan, fallback: Scalar) ->
     for weight, point in zip(weights[1:], points[1:], strict=True):
         value = value + weight * point
     two_sided = (weights[1] != 0) & (weights[2] != 0)
-    nearest = points[1] + points[2]
-    clamped = _clamp(value, jnp.where(two_sided, 0.5 * nearest, nearest), plan.entry)
+    nearest = (points[1] + points[2]) * jnp.where(two_sided, 0.5, 1.0)
+    clamped = _clamp(value, nearest.astype(value.dtype), plan.entry)
     return jnp.where(plan.entry == _FILL, fallback, clamped)
 
 
@@ -344,10 +341,8 @@ def interpolate_over(
     >>> interpolate_over(image, where=jnp.isnan(image))
     Array([[4., 4., 4., 4., 4.]], dtype=float32)
     """
-    edge = use_fallback_at_edge
-    return interpolate_planes(
-        (image,), where=where, fallback=fallback, use_fallback_at_edge=edge
-    )[0]
+    options = {"fallback": fallback, "use_fallback_at_edge": use_fallback_at_edge}
+    return interpolate_planes((image,), where=where, **options)[0]
 
 
 def fallback_value(

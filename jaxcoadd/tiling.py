@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.sharding import PartitionSpec as P  # noqa: N817
 
 CPU_TILE = 256
 
@@ -60,6 +61,40 @@ def over_tiles(function: Callable, *, tile_size: int | None = None) -> Callable:
             lambda a: a[..., : rows * width].reshape(*a.shape[:-1], rows, width),
             outputs,
         )
+
+    return on_own_rows(mapped)
+
+
+def on_own_rows(function: Callable) -> Callable:
+    """Let every device apply a function to the rows that it holds.
+
+    Parameters
+    ----------
+    function
+        ``function(images, *shared) -> images``: pytrees of arrays whose last two axes
+        are (y, x). Each row of the output depends on that row of the images and on
+        `shared`, and on nothing else.
+
+    Returns
+    -------
+    Callable
+        The same function. Where the images are not spread over devices by
+        `shard_pixels`, nothing is different.
+    """
+
+    def mapped(images, *shared):
+        sharding = jax.typeof(jax.tree.leaves(images)[0]).sharding
+        devices = sharding.spec[-2] if len(sharding.spec) > 1 else None
+        if devices is None:
+            return function(images, *shared)
+        specs = jax.tree.map(lambda a: jax.typeof(a).sharding.spec, images)
+        return jax.shard_map(
+            function,
+            mesh=sharding.mesh,
+            in_specs=(specs, *(P() for _ in shared)),
+            out_specs=P(devices),
+            check_vma=False,
+        )(images, *shared)
 
     return mapped
 
