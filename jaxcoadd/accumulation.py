@@ -13,6 +13,7 @@ from jaxcoadd.coadds import (
     coadd_planes,
     mask_rules,
 )
+from jaxcoadd.interpolation import fallback_value
 from jaxcoadd.masks import MaskPlanes, has_any, map_masks, remap_mask
 from jaxcoadd.stacking import MaskRules
 from jaxcoadd.statistics import AbstractErrorModel, FromVariances, Mean, Mosaic
@@ -105,8 +106,11 @@ def start_sums(
     followed = {bit: rules.thresholds.get(bit, 1.0) for bit in _bits(rules.bad)}
     zero_point = warp.zero_point if config.zero_point is None else config.zero_point
     image, _ = _scaled(warp, zero_point)
+    # Where this warp has no value, a typical one serves: a background must be gone.
+    typical = fallback_value(image, negative_allowed=True)
+    typical = jnp.where(jnp.isfinite(typical), typical, 0)
     return empty_sums(
-        jnp.where(jnp.isfinite(image), image, 0),
+        jnp.where(jnp.isfinite(image), image, typical),
         planes=planes,
         zero_point=zero_point,
         rules=dataclasses.replace(rules, thresholds=followed),

@@ -214,16 +214,11 @@ def _predict(image: Image, outer_left: Picked, plan: _Plan, fallback: Scalar) ->
     inner_left = jnp.where(plan.cut_left, fallback, _at(image, plan.first - 1))
     points = [outer_left, inner_left, *_right_points(image, plan, fallback)]
     # A point that is not used may be NaN; the weight of one that is used is not 0.
-    points = [
-        jnp.where(weight != 0, point, 0)
-        for weight, point in zip(weights, points, strict=True)
-    ]
-    value = weights[0] * points[0]
-    for weight, point in zip(weights[1:], points[1:], strict=True):
-        value = value + weight * point
-    two_sided = (weights[1] != 0) & (weights[2] != 0)
-    nearest = (points[1] + points[2]) * jnp.where(two_sided, 0.5, 1.0)
-    clamped = _clamp(value, nearest.astype(value.dtype), plan.entry)
+    used = [weight != 0 for weight in weights]
+    points = [jnp.where(u, point, 0) for u, point in zip(used, points, strict=True)]
+    terms = [w * point for w, point in zip(weights, points, strict=True)]
+    nearest = (points[1] + points[2]) * jnp.where(used[1] & used[2], 0.5, 1.0)
+    clamped = _clamp(sum(terms[1:], start=terms[0]), nearest, plan.entry)
     return jnp.where(plan.entry == _FILL, fallback, clamped)
 
 
