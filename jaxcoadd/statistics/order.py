@@ -14,9 +14,13 @@ from jax import lax
 
 from jaxcoadd.arrays import PixelValues, Values
 from jaxcoadd.folding import fold_warps
+from jaxcoadd.selection import plane_quantiles
 
 UNROLLED = 48
 """Up to this number of warps the network is written out; above it is staged."""
+
+SORTED = 1024
+"""Above this number there is no network: quantiles are found by bisection."""
 
 
 def rejected_value(dtype) -> float:
@@ -78,10 +82,10 @@ def _sort_staged(values):
             array = lax.optimization_barrier(array)
             stride //= 2
         block *= 2
-    return list(array.reshape(size, n_pixels)[:n])
+    return array.reshape(size, n_pixels)[:n]
 
 
-def sort_along_warps(values: Values) -> list[PixelValues]:
+def sort_along_warps(values: Values) -> list[PixelValues] | Values:
     """Sort the values of every pixel.
 
     Parameters
@@ -91,7 +95,7 @@ def sort_along_warps(values: Values) -> list[PixelValues]:
 
     Returns
     -------
-    list
+    list or array
         Row k has the k-th smallest value of every pixel.
     """
     if values.shape[0] <= UNROLLED:
@@ -120,12 +124,33 @@ def _around_rank(ordered, rank):
     The way is linear between the two rows next to the rank. There is no gather.
     """
     below = jnp.floor(rank)
-    lower = upper = ordered[0]
-    for k, row in enumerate(ordered):
+
+    def step(found, row):
+        k, lower, upper = found
         lower = jnp.where(below == k, row, lower)
-        upper = jnp.where(below == k - 1, row, upper)
+        return k + 1, lower, jnp.where(below == k - 1, row, upper)
+
+    start = (jnp.zeros((), rank.dtype), ordered[0], ordered[0])
+    if isinstance(ordered, list):
+        found = start
+        for row in ordered:
+            found = step(found, row)
+    else:
+        found = fold_warps(step, start, ordered)
+    _, lower, upper = found
     share = rank - below
     return lower, share * (jnp.where(share > 0, upper, lower) - lower)
+
+
+def _select(values, fractions):
+    """Find quantiles of so many values that a network would not compile."""
+    found = jax.vmap(
+        lambda column, kept: plane_quantiles(column, fractions, where=kept),
+        in_axes=1,
+        out_axes=1,
+    )(values, values != rejected_value(values.dtype))
+    origin = found[len(fractions) // 2]
+    return Quantiles(origin, tuple(row - origin for row in found))
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(2,))
@@ -153,6 +178,8 @@ def quantiles(
     Differentiable in the values: the one or two values that make a quantile have a
     share each, equal values the same.
     """
+    if len(values) > SORTED:
+        return _select(values, fractions)
     ordered = sort_along_warps(values)
     found = []
     for fraction in fractions:
