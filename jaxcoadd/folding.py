@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import TypeVar
 
+import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Shaped
 
@@ -41,6 +42,14 @@ def fold_warps(
         lambda carry, chunk: (_fold_rows(step, carry, chunk), None), start, chunks
     )
     return _fold_rows(step, carry, tuple(a[whole:] for a in arrays))
+
+
+def add_where(kept, total, term):
+    """Add a term to a sum where it is kept.
+
+    A CPU with masks does this in one instruction; to add 0 elsewhere takes two.
+    """
+    return jnp.where(kept, total + term, total)
 
 
 def _fold_rows(step, carry, arrays):

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Shaped, UInt32
 
 from jaxcoadd.arrays import FloatScalar
-from jaxcoadd.folding import fold_warps
+from jaxcoadd.folding import add_where, fold_warps
 
 MAX_PLANES = 32
 
@@ -173,7 +173,7 @@ def union_masks(
     if where is None:
         where = jnp.ones(masks.shape, bool)
     return fold_warps(
-        lambda union, mask, kept: union | jnp.where(kept, mask, jnp.uint32(0)),
+        lambda union, mask, kept: jnp.where(kept, union | mask, union),
         jnp.zeros(masks.shape[1:], jnp.uint32),
         masks,
         where,
@@ -211,12 +211,11 @@ def propagate_masks(
     bits = range(max(thresholds, default=-1) + 1)
 
     def step(sums, mask, weight, used):
-        weight = jnp.broadcast_to(weight, mask.shape)
         rejected = [
-            sums[1 + bit] + jnp.where(~used & has_any(mask, 1 << bit), weight, 0)
+            add_where(~used & has_any(mask, 1 << bit), sums[1 + bit], weight)
             for bit in bits
         ]
-        return (sums[0] + jnp.where(used, weight, 0), *rejected)
+        return (add_where(used, sums[0], weight), *rejected)
 
     used, *rejected = fold_warps(step, (zero,) * (1 + len(bits)), masks, weights, kept)
     result = jnp.zeros(masks.shape[1:], jnp.uint32)

@@ -14,11 +14,11 @@ from jaxcoadd.arrays import (
     Values,
     Weights,
 )
-from jaxcoadd.folding import fold_warps
+from jaxcoadd.folding import add_where, fold_warps
 from jaxcoadd.masks import has_any, map_masks, propagate_masks, union_masks
+from jaxcoadd.stages import compute_once
 from jaxcoadd.statistics import (
     AbstractStatistic,
-    Combined,
     Fence,
     Samples,
     rejected_value,
@@ -116,55 +116,67 @@ def stack_columns(
     Differentiable in values, variances and weights where the statistic is. Matches
     ``afw.math.statisticsStack`` for masked images, with a mask map.
     """
-    masks = columns.masks & jnp.uint32(~rules.removed & 0xFFFFFFFF)
-    usable = is_usable(columns, present, rules)
+    values = compute_once(_clean, columns, present, rules)
+    n_image, count, mask = compute_once(
+        _combine_masks, columns.masks, values, weights, present, rules
+    )
     samples = Samples(
-        values=jnp.where(usable, columns.values, rejected_value(columns.values.dtype)),
+        values=values,
         variances=columns.variances,
         weights=weights,
         weight_unit=weight_unit,
         present=present,
+        count=count.astype(values.dtype),
     )
     combined = statistic.combine(samples)
     return StackedPixels(
         image=combined.value,
         # The original squares a root, which a negative variance does not have.
         variance=jnp.where(combined.variance < 0, jnp.nan, combined.variance),
-        mask=_combine_masks(masks, usable, samples, combined, rules),
-        n_image=_count(~has_any(columns.masks, rules.bad) & present[:, None]),
-        count=_count(usable),
+        mask=mask | jnp.where(combined.clipped, jnp.uint32(rules.clipped), 0),
+        n_image=n_image,
+        count=count,
         weight=combined.weight,
         fence=combined.fence,
     )
 
 
+def _clean(columns: Columns, present: Present, rules: MaskRules) -> Values:
+    usable = is_usable(columns, present, rules)
+    return jnp.where(usable, columns.values, rejected_value(columns.values.dtype))
+
+
 def is_usable(columns: Columns, present: Present, rules: MaskRules) -> Kept:
     """Tell which inputs are used: present, without a bad bit, and finite."""
     masks = columns.masks & jnp.uint32(~rules.removed & 0xFFFFFFFF)
-    usable = ~has_any(masks, rules.bad) & present[:, None]
-    return usable & jnp.isfinite(columns.values) if rules.nan_safe else usable
+    usable = ~has_any(masks, rules.bad)
+    if not rules.nan_safe:
+        return usable & present[:, None]
+    # One comparison for both: nothing is within -1 of 0.
+    limit = jnp.where(present, rejected_value(columns.values.dtype), -1.0)
+    limit = limit.astype(columns.values.dtype)[:, None]
+    return usable & (jnp.abs(columns.values) <= limit)
 
 
-def _count(kept: Kept) -> PixelCount:
+def _count(kept: Kept, present: Present) -> PixelCount:
     zero = jnp.zeros(kept.shape[1:], jnp.int32)
-    return fold_warps(lambda n, row: n + row.astype(jnp.int32), zero, kept)
+    one = present.astype(jnp.int32)
+    return fold_warps(lambda n, row, one: add_where(row, n, one), zero, kept, one)
 
 
 def _combine_masks(
-    masks: Flags,
-    usable: Kept,
-    samples: Samples,
-    combined: Combined,
-    rules: MaskRules,
-) -> PixelFlags:
-    """Unite the masks of the inputs used, then add what the rules say."""
-    empty = ~fold_warps(jnp.logical_or, jnp.zeros_like(usable[0]), usable)
+    given: Flags, values: Values, weights: Weights, present: Present, rules: MaskRules
+) -> tuple[PixelCount, PixelCount, PixelFlags]:
+    """Count the inputs, unite the masks of those used, and add what the rules say."""
+    masks = given & jnp.uint32(~rules.removed & 0xFFFFFFFF)
+    usable = values != rejected_value(values.dtype)
+    n_image = _count(~has_any(given, rules.bad), present)
+    count = _count(usable, present)
     union = union_masks(masks, where=usable) | propagate_masks(
-        masks, samples.weights, kept=usable, thresholds=rules.thresholds
+        masks, weights, kept=usable, thresholds=rules.thresholds
     )
-    # A pixel without inputs has this mask alone, but for the two rules that follow.
-    mask = jnp.where(empty, jnp.uint32(rules.no_data), union)
-    mask = mask | jnp.where(combined.clipped, jnp.uint32(rules.clipped), 0)
-    some_rejected = samples.rejected > 0
+    # A pixel without inputs has this mask alone, but for the mapping and CLIPPED.
+    mask = jnp.where(count == 0, jnp.uint32(rules.no_data), union)
+    some_rejected = count < present.sum(dtype=jnp.int32)
     mapped = map_masks(union_masks(masks), rules.mapping)
-    return mask | jnp.where(some_rejected, mapped, 0)
+    return n_image, count, mask | jnp.where(some_rejected, mapped, 0)

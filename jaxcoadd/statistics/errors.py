@@ -6,7 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 
 from jaxcoadd.arrays import PixelValues
-from jaxcoadd.folding import fold_warps
+from jaxcoadd.folding import add_where, fold_warps
 from jaxcoadd.statistics.moments import Moments
 from jaxcoadd.statistics.samples import Fence, Samples, is_kept
 
@@ -25,7 +25,7 @@ def _sum_variances(samples, fence, term):
     """Sum a term of (variance, weight) over the values within a fence."""
     zero = jnp.zeros_like(samples.values[0])
     return fold_warps(
-        lambda total, x, v, w: total + jnp.where(is_kept(x, fence), term(v, w), 0),
+        lambda total, x, v, w: add_where(is_kept(x, fence), total, term(v, w)),
         zero,
         samples.values,
         samples.variances,
@@ -43,7 +43,7 @@ class FromVariances(AbstractErrorModel):
         self, samples: Samples, kept: Moments, fence: Fence
     ) -> PixelValues:
         """Return the sum of w² v over the squared sum of w."""
-        total = _sum_variances(samples, fence, lambda v, w: v * w * w)
+        total = _sum_variances(samples, fence, lambda v, w: v * (w * w))
         return total / (kept.weight * kept.weight)
 
 

@@ -8,11 +8,12 @@ import jax.numpy as jnp
 
 from jaxcoadd.arrays import FloatScalar
 from jaxcoadd.folding import fold_warps
+from jaxcoadd.stages import compute_once
 from jaxcoadd.statistics.clipping import SIGMA_PER_IQR, sigma_clip
 from jaxcoadd.statistics.errors import AbstractErrorModel, FromVariances
 from jaxcoadd.statistics.moments import moments, open_fence
 from jaxcoadd.statistics.order import quantiles, rejected_value
-from jaxcoadd.statistics.samples import Combined, Fence, Samples
+from jaxcoadd.statistics.samples import Combined, Fence, Samples, fence_around
 
 
 class AbstractStatistic(eqx.Module):
@@ -76,6 +77,9 @@ class ClippedMean(AbstractStatistic):
     def combine(self, samples: Samples) -> Combined:
         """Combine the values of every pixel to their clipped mean."""
         fence = sigma_clip(samples, self.sigma_clip, self.clip_iter)
+        return compute_once(self._combine_kept, samples, fence)
+
+    def _combine_kept(self, samples: Samples, fence: Fence) -> Combined:
         kept = moments(samples, fence)
         return Combined(
             value=kept.mean,
@@ -141,7 +145,9 @@ class SoftClippedMean(AbstractStatistic):
             variance=sums["variance"] / (sums["weight"] * sums["weight"]),
             weight=sums["weight"] * samples.weight_unit,
             clipped=sums["halved"] > 0,
-            fence=Fence(centre, jnp.zeros_like(centre), self.sigma_clip * spread),
+            fence=fence_around(
+                centre, jnp.zeros_like(centre), self.sigma_clip * spread
+            ),
         )
 
     def _share(self, distance, spread):

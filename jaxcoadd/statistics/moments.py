@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcoadd.arrays import PixelValues
-from jaxcoadd.folding import fold_warps
+from jaxcoadd.folding import add_where, fold_warps
 from jaxcoadd.statistics.order import rejected_value
 from jaxcoadd.statistics.samples import Fence, Samples, deviations, is_kept
 
@@ -88,18 +88,13 @@ def moments(samples: Samples, fence: Fence) -> Moments:
     """Sum the values within a fence, as deviations from its centre."""
     zero = jnp.zeros_like(fence.origin)
 
-    def step(sums, x, w):
+    def step(sums, x, w, w2):
         kept = is_kept(x, fence)
-        deviation = jnp.where(kept, deviations(x, fence), 0)
-        weight = jnp.where(kept, w, 0)
-        weighted = weight * deviation
-        return (
-            sums[0] + jnp.where(kept, 1, zero),
-            sums[1] + weight,
-            sums[2] + weight * weight,
-            sums[3] + weighted,
-            sums[4] + weighted * deviation,
-        )
+        deviation = deviations(x, fence)
+        weighted = w * deviation
+        terms = (1, w, w2, weighted, weighted * deviation)
+        return tuple(add_where(kept, s, t) for s, t in zip(sums, terms, strict=True))
 
-    sums = fold_warps(step, (zero,) * 5, samples.values, samples.weights)
+    weights = samples.weights
+    sums = fold_warps(step, (zero,) * 5, samples.values, weights, weights * weights)
     return Moments(fence.origin, fence.shift, *sums)

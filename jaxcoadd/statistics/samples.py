@@ -13,12 +13,19 @@ from jaxcoadd.arrays import (
     Values,
     Weights,
 )
-from jaxcoadd.folding import fold_warps
 from jaxcoadd.statistics.order import rejected_value
+
+
+def fence_around(origin, shift, half_width) -> "Fence":
+    """Make a fence so narrow that `rejected_value` is never within it."""
+    gap = rejected_value(origin.dtype) - jnp.abs(origin + shift)
+    return Fence(origin, shift, jnp.minimum(half_width, 0.5 * gap))
 
 
 class Fence(NamedTuple):
     """Values within ``half_width`` of ``origin + shift`` are used; None: all.
+
+    The half-width must keep `rejected_value` out, see `fence_around`.
 
     The centre has two parts because deviations from a value of the stack are exact
     where the values are large and lie close together, and those from a mean are not.
@@ -45,6 +52,8 @@ class Samples(eqx.Module):
         neither overflow nor vanish in 32 bits.
     present
         False for a warp that is padding.
+    count
+        How many values of each pixel count, before any clipping.
     """
 
     values: Values
@@ -52,15 +61,7 @@ class Samples(eqx.Module):
     weights: Weights
     weight_unit: FloatScalar
     present: Present
-
-    @property
-    def count(self) -> PixelValues:
-        """How many values count, before any clipping."""
-        none = rejected_value(self.values.dtype)
-        zero = jnp.zeros_like(self.values[0])
-        return fold_warps(
-            lambda n, row: n + jnp.where(row != none, 1, zero), zero, self.values
-        )
+    count: PixelValues
 
     @property
     def rejected(self) -> PixelValues:
@@ -70,10 +71,9 @@ class Samples(eqx.Module):
 
 def is_kept(values, fence: Fence):
     """Tell which values count and lie within a fence, its limit included."""
-    counts = values != rejected_value(values.dtype)
     if fence.half_width is None:
-        return counts
-    return counts & (jnp.abs(deviations(values, fence)) <= fence.half_width)
+        return values != rejected_value(values.dtype)
+    return jnp.abs(deviations(values, fence)) <= fence.half_width
 
 
 def deviations(values, fence: Fence):
