@@ -52,8 +52,7 @@ def inverse_variance_weights(
     ``AssembleCoaddTask.prepareInputs``.
     """
 
-    def one(arguments):
-        plane, good = arguments
+    def weigh(plane, good):
         good = good & jnp.isfinite(plane)
         mean, _ = plane_clipped_mean(
             plane, where=good, sigma_clip=sigma_clip, clip_iter=clip_iter
@@ -61,7 +60,7 @@ def inverse_variance_weights(
         usable = (mean > 0) & jnp.isfinite(mean)
         return jnp.where(usable, 1 / jnp.where(usable, mean, 1), 0)
 
-    return lax.map(one, (variance, where))
+    return jax.vmap(weigh)(variance, where)
 
 
 def power_of_two(values: jax.Array) -> jax.Array:

@@ -125,7 +125,9 @@ def scale_zero_points(stack: WarpStack, zero_point: Scalar | None = None) -> War
     Array([1. , 0.1], dtype=float32)
     """
     if zero_point is None:
-        zero_point = stack.zero_point[jnp.argmax(stack.present)]
+        # A sum, not an index: its derivative knows how the stack is spread.
+        first = jnp.arange(len(stack.present)) == jnp.argmax(stack.present)
+        zero_point = jnp.sum(jnp.where(first, stack.zero_point, 0))
     zero_point = jnp.asarray(zero_point, stack.zero_point.dtype)
     # The zero point of an absent warp is a filler, and its factor could overflow.
     before = jnp.where(stack.present, stack.zero_point, zero_point)
