@@ -172,6 +172,10 @@ def coadd(stack: WarpStack, config: CoaddConfig | None = None) -> Coadd:
         scaled, planes.bits(config.bad_planes)
     )
     scaled = dataclasses.replace(scaled, weight=weights, present=present)
+    if stack.weight is None:
+        # A warp that turned out to be of no use is no input: its mask must not count.
+        mask = jnp.where(present[:, None, None], scaled.mask, jnp.uint32(0))
+        scaled = dataclasses.replace(scaled, mask=mask)
     stacked = stack_pixels(scaled, config)
     return finish(stacked, config)
 

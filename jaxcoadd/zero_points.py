@@ -86,11 +86,22 @@ def scale_planes(
     """
     array = np.asarray if isinstance(image, np.ndarray) else jnp.asarray
     factor = array(factor, dtype=image.dtype)
+    once = factor * factor if factor.ndim == 0 else factor
+    twice = 1 if factor.ndim == 0 else factor
     # Infinite pixels are data, in NumPy as in JAX.
     with np.errstate(all="ignore"):
-        if factor.ndim == 0:
-            return image * factor, variance * (factor * factor)
-        return image * factor, variance * factor * factor
+        return _times(image, factor), _times(variance, once) * twice
+
+
+def _times(plane: Plane, factor: Plane) -> Plane:
+    """Multiply the finite pixels; a factor does not change the others.
+
+    A NaN that takes part in a product would make the derivative by the factor NaN.
+    """
+    if isinstance(plane, np.ndarray):
+        return plane * factor
+    finite = jnp.isfinite(plane)
+    return jnp.where(finite, jnp.where(finite, plane, 0) * factor, plane)
 
 
 def scale_zero_points(stack: WarpStack, zero_point: Scalar | None = None) -> WarpStack:
