@@ -1,37 +1,87 @@
 """The ``jaxcoadd`` command. What a subcommand needs is imported when it runs."""
 
 import argparse
-import json
+import contextlib
+import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
-from importlib.metadata import version
+import threading
+from collections.abc import Iterator, Sequence
+from typing import TextIO
 
 DONE, USAGE, INPUT, OUTPUT, MEMORY, INTERRUPTED = 0, 2, 3, 4, 5, 130
 EXIT_CODES = (
     "exit codes: 0 done, 2 usage or configuration, 3 input refused, "
     "4 output not written, 5 out of memory, 130 interrupted"
 )
+_SIGNALLED = 128
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+class UsageError(ValueError):
+    """Arguments that do not go together; one sentence says which."""
+
+
+class Terminated(KeyboardInterrupt):
+    """The system asks the process to end.
+
+    Parameters
+    ----------
+    number
+        The number of the signal.
+    """
+
+    def __init__(self, number: int):
+        super().__init__()
+        self.number = number
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    options = _make_parser().parse_args(arguments)
     try:
-        return options.run(options)
-    except KeyboardInterrupt:
-        return _fail(INTERRUPTED, "interrupted; nothing was written")
-    except MemoryError:
-        return _fail(MEMORY, "out of memory; give less with --memory")
-    except Exception as error:
-        code = _exit_code(error)
-        if code is None:
-            raise
-        return _fail(code, str(error))
+        options = _make_parser().parse_args(arguments)
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else USAGE
+    with _ending_tidily():
+        try:
+            return options.run(options)
+        except KeyboardInterrupt as stop:
+            number = getattr(stop, "number", signal.SIGINT)
+            return _fail(_SIGNALLED + number, "interrupted; nothing was written")
+        except Exception as error:
+            code = _exit_code(error)
+            if code is None:
+                raise
+            return _fail(code, _sentence(code, error))
+
+
+@contextlib.contextmanager
+def _ending_tidily() -> Iterator[None]:
+    """Let the signals that end a process unwind it, so that no remains are left."""
+
+    def stop(number, frame):
+        raise Terminated(number)
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for name in ("SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)
+            # What is ignored, as by nohup, stays so.
+            if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+                before[number] = signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _exit_code(error: Exception) -> int | None:
     """Return the code of an error that a user can mend; None for one of ours."""
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+        return MEMORY
+    if isinstance(error, UsageError):
+        return USAGE
     from jaxcoadd.assembly import SettingsError
     from jaxcoadd.io import InputError, OutputError
 
@@ -39,12 +89,36 @@ def _exit_code(error: Exception) -> int | None:
     for kind, code in kinds:
         if isinstance(error, kind):
             return code
-    return MEMORY if "RESOURCE_EXHAUSTED" in str(error) else None
+    return None
+
+
+def _sentence(code: int, error: Exception) -> str:
+    if code == MEMORY:
+        return "out of memory; nothing was written; give less with --memory"
+    return str(error)
 
 
 def _fail(code: int, message: str) -> int:
-    print(f"jaxcoadd: {message}", file=sys.stderr)
+    _warn(message)
     return code
+
+
+def _warn(message: str) -> None:
+    _print(f"jaxcoadd: {message}", sys.stderr)
+
+
+def _say(text: str) -> None:
+    _print(text, sys.stdout)
+
+
+def _print(text: str, stream: TextIO | None) -> None:
+    """Print; where nobody reads any more, let all that follows go nowhere."""
+    try:
+        print(text, file=stream, flush=True)
+    except OSError:
+        if stream is not None:
+            with contextlib.suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _make_parser() -> argparse.ArgumentParser:
@@ -53,11 +127,19 @@ def _make_parser() -> argparse.ArgumentParser:
         description="Turn aligned astronomical images into one deep image.",
         epilog=EXIT_CODES,
     )
-    parser.add_argument("--version", action=_Version, nargs=0)
+    parser.add_argument(
+        "--version", action=_Version, nargs=0, help="print the version and stop"
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_assemble(commands)
     demo = commands.add_parser("demo", help="coadd the sample data and draw pictures")
-    demo.add_argument("folder", nargs="?", default="jaxcoadd-demo", metavar="DIR")
+    demo.add_argument(
+        "folder",
+        nargs="?",
+        default="jaxcoadd-demo",
+        metavar="DIR",
+        help="where to write; %(default)s unless given",
+    )
     demo.set_defaults(run=_demo)
     inspect = commands.add_parser("inspect", help="say what a warp or coadd holds")
     inspect.add_argument("file", metavar="FILE")
@@ -70,7 +152,9 @@ def _make_parser() -> argparse.ArgumentParser:
 
 class _Version(argparse.Action):
     def __call__(self, parser, namespace, values, option_string=None):
-        print(f"jaxcoadd {version('jaxcoadd')}")
+        from importlib.metadata import version
+
+        _say(f"jaxcoadd {version('jaxcoadd')}")
         parser.exit()
 
 
@@ -94,9 +178,20 @@ def _add_assemble(commands) -> None:
         help="one setting, by our name or LSST's: -c statistic=MEANCLIP",
     )
     add("--bright-objects", metavar="FILE", help="circles and boxes to flag")
-    add("--memory", type=_bytes, metavar="2GB", help="memory to use at most")
+    add(
+        "--memory",
+        type=_bytes,
+        metavar="2GB",
+        help="memory to use at most; half of the machine's unless given",
+    )
     add("--strict", action="store_true", help="refuse the run if a warp is refused")
-    add("--min-inputs", type=int, default=1, metavar="N", help="warps needed")
+    add(
+        "--min-inputs",
+        type=_count,
+        default=1,
+        metavar="N",
+        help="refuse the run if fewer warps can be used; 1 unless given",
+    )
     add(
         "--allow-empty",
         action="store_true",
@@ -106,8 +201,12 @@ def _add_assemble(commands) -> None:
     add("--dry-run", action="store_true", help="print the plan and stop")
     add("--json", action="store_true", help="print the plan or the result as JSON")
     loudness = parser.add_mutually_exclusive_group()
-    loudness.add_argument("-q", "--quiet", action="store_true", help="errors only")
-    loudness.add_argument("-v", "--verbose", action="store_true", help="every input")
+    loudness.add_argument(
+        "-q", "--quiet", action="store_true", help="say only what is left out or wrong"
+    )
+    loudness.add_argument(
+        "-v", "--verbose", action="store_true", help="say every input"
+    )
     parser.set_defaults(run=_assemble)
 
 
@@ -119,56 +218,107 @@ def _bytes(text: str) -> int:
         amount = float(number.removesuffix(unit)) * _UNITS[unit]
     except ValueError:
         amount = 0
-    if not 0 < amount < 1 << 60:
+    if not 1 <= amount < 1 << 60:
         raise argparse.ArgumentTypeError(f"{text!r} is not an amount as 800MB or 2GB")
     return int(amount)
 
 
+def _count(text: str) -> int:
+    """Read a whole number above 0."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
 def _assemble(options: argparse.Namespace) -> int:
+    _check_arguments(options)
     from jaxcoadd.assembly import report
     from jaxcoadd.assembly.settings import read_settings
 
     settings = read_settings(options.config, options.settings)
-    plan = _plan(options, settings)
-    say = _talker(options)
-    for item in plan.inputs:
-        if item.skipped:
-            _warn(f"left out: {item.skipped}")
+    plan, regions = _plan(options, settings)
+    loud = not (options.quiet or options.json)
     if options.dry_run:
-        print(report.plan_as_json(plan) if options.json else report.plan_as_text(plan))
+        as_text = report.plan_as_text(plan)
+        _say(report.as_json(report.plan_as_dict(plan)) if options.json else as_text)
         return DONE
-    say(report.plan_in_a_line(plan))
-    result = _run(options, settings, plan)
+    if loud:
+        _say(report.plan_in_a_line(plan))
+    result = _run(options, settings, plan, regions)
     if options.json:
-        print(json.dumps(report.result_as_dict(result, options.output), indent=2))
-    else:
-        say(report.result_as_text(result, options.output, every=options.verbose))
+        _say(report.as_json(report.result_as_dict(result, options.output)))
+    elif loud:
+        _say(report.result_as_text(result, options.output, every=options.verbose))
     return DONE
 
 
-def _plan(options, settings):
-    from jaxcoadd.assembly import make_plan
-    from jaxcoadd.io import InputError, check_output
+def _check_arguments(options: argparse.Namespace) -> None:
+    """Refuse what can be seen to be wrong without opening a file."""
+    if options.min_inputs > len(options.warps):
+        raise UsageError(
+            f"--min-inputs is {options.min_inputs} and {len(options.warps)} warps are "
+            "given; give more warps or ask for fewer"
+        )
+    if options.output.lower().endswith((".gz", ".bz2", ".xz", ".zip", ".fz")):
+        raise UsageError(
+            f"--output {options.output}: a coadd is compressed inside; name it .fits"
+        )
+    others = [*options.warps, options.config, options.bright_objects]
+    _check_not_read(options.output, [path for path in others if path])
 
-    if not options.dry_run:
+
+def _check_not_read(output: str, paths: Sequence[str | os.PathLike[str]]) -> None:
+    """Refuse an output that is one of the inputs."""
+    for path in paths:
+        same = os.path.realpath(output) == os.path.realpath(path)
+        with contextlib.suppress(OSError):
+            same = same or os.path.samefile(output, path)
+        if same:
+            raise UsageError(
+                f"--output {output} is an input of this run ({path}); name another file"
+            )
+
+
+def _plan(options: argparse.Namespace, settings):
+    """Find out what the run will do, say what is odd about it, and check the output."""
+    from jaxcoadd.assembly import NoInputsError, make_plan, notices
+    from jaxcoadd.assembly.checks import check_enough
+    from jaxcoadd.io import OutputError, check_output, read_bright_regions
+
+    try:
         check_output(options.output, overwrite=options.overwrite)
-    plan = make_plan(options.warps, settings, memory=options.memory)
-    skipped = [item.skipped for item in plan.inputs if item.skipped]
-    if options.strict and skipped:
-        raise InputError(skipped[0])
-    return plan
+    except OutputError as error:
+        if not options.dry_run:
+            raise
+        _warn(f"the run itself would be refused: {error}")
+    try:
+        plan = make_plan(options.warps, settings, memory=options.memory)
+    except NoInputsError as error:
+        _warn_of_skipped(error.inputs)
+        raise
+    _warn_of_skipped(plan.inputs)
+    _check_not_read(options.output, [p for file in plan.files for p in file.paths])
+    for notice in notices(plan):
+        _warn(f"note: {notice}")
+    least = 0 if options.allow_empty else options.min_inputs
+    check_enough(plan.inputs, min_inputs=least, strict=options.strict)
+    if not options.bright_objects:
+        return plan, ()
+    return plan, read_bright_regions(options.bright_objects, plan.grid)
 
 
-def _run(options, settings, plan):
+def _warn_of_skipped(inputs) -> None:
+    for item in inputs:
+        if item.skipped:
+            _warn(f"left out: {item.skipped}")
+
+
+def _run(options: argparse.Namespace, settings, plan, regions):
     """Assemble and write, with a progress bar."""
     from jaxcoadd.assembly import assemble
     from jaxcoadd.assembly.progress import show_progress
     from jaxcoadd.io import write_coadd
-    from jaxcoadd.io import read_bright_regions
 
-    regions = ()
-    if options.bright_objects:
-        regions = read_bright_regions(options.bright_objects, plan.grid)
     with show_progress(quiet=options.quiet or options.json) as progress:
         result = assemble(
             plan,
@@ -177,11 +327,9 @@ def _run(options, settings, plan):
             min_inputs=0 if options.allow_empty else options.min_inputs,
             strict=options.strict,
             progress=progress,
+            warn=lambda reason: _warn(f"left out: {reason}"),
         )
-        early = {item.skipped for item in plan.inputs}
-        for reason in result.inputs["skipped"]:
-            if reason and reason not in early:
-                _warn(f"left out: {reason}")
+        progress("write", plan.nbytes, plan.nbytes)
         write_coadd(
             options.output,
             result.coadd,
@@ -194,19 +342,10 @@ def _run(options, settings, plan):
     return result
 
 
-def _talker(options) -> Callable[[str], None]:
-    silent = options.quiet or options.json
-    return (lambda text: None) if silent else print
-
-
-def _warn(message: str) -> None:
-    print(f"jaxcoadd: {message}", file=sys.stderr)
-
-
 def _demo(options: argparse.Namespace) -> int:
     from jaxcoadd.demo import run_demo
 
-    run_demo(options.folder)
+    run_demo(options.folder, _say)
     return DONE
 
 
@@ -214,14 +353,14 @@ def _inspect(options: argparse.Namespace) -> int:
     from jaxcoadd.assembly import report
 
     found = report.describe_file(options.file)
-    print(json.dumps(found, indent=2) if options.json else report.as_lines(found))
+    _say(report.as_json(found) if options.json else report.as_lines(found))
     return DONE
 
 
 def _doctor(options: argparse.Namespace) -> int:
     from jaxcoadd.assembly.doctor import check_installation
 
-    return DONE if check_installation() else USAGE
+    return DONE if check_installation(_say) else USAGE
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """The demonstration: coadd the real images that come with the package."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
 from jaxcoadd.assembly import Settings, assemble, make_plan
+from jaxcoadd.assembly.report import result_as_text
 from jaxcoadd.io import OutputError, write_coadd
 
 BANDS = ("g", "r", "z")
@@ -58,13 +59,7 @@ def run_demo(folder: str | Path, say: Callable[[str], None] = print) -> list[Pat
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder} cannot be made: {error.strerror}") from error
-    defaults = Settings().bad_planes
-    decam = dataclasses.replace(
-        Settings(), bad_planes=tuple(dict.fromkeys((*defaults, *DECAM_BAD)))
-    )
-    saao = dataclasses.replace(
-        Settings(), bad_planes=tuple(dict.fromkeys((*defaults, *SAAO_BAD)))
-    )
+    decam, saao = _settings(DECAM_BAD), _settings(SAAO_BAD)
     made = {}
     for band in BANDS:
         name = f"decam_{band}"
@@ -73,7 +68,15 @@ def run_demo(folder: str | Path, say: Callable[[str], None] = print) -> list[Pat
     return [*made.values(), *_draw(made, folder, say)]
 
 
-def _coadd(warps, settings, output, say) -> Path:
+def _settings(bad: Sequence[str]) -> Settings:
+    """Return the default settings, with more bad planes."""
+    planes = dict.fromkeys((*Settings().bad_planes, *bad))
+    return dataclasses.replace(Settings(), bad_planes=tuple(planes))
+
+
+def _coadd(
+    warps: Sequence[Path], settings: Settings, output: Path, say: Callable[[str], None]
+) -> Path:
     plan = make_plan(warps, settings)
     result = assemble(plan, settings, strict=True)
     write_coadd(
@@ -85,28 +88,28 @@ def _coadd(warps, settings, output, say) -> Path:
         cards=result.cards,
         overwrite=True,
     )
-    clipped = sum(result.inputs["pixels_clipped"])
-    seconds = sum(result.timings.values())
-    say(
-        f"{output}: {len(warps)} warps, zero point {plan.zero_point:g}, "
-        f"{clipped} pixels clipped, {seconds:.1f} s with compilation"
-    )
+    say(result_as_text(result, str(output)))
     return output
 
 
-def _draw(made, folder, say) -> list[Path]:
+def _draw(
+    made: Mapping[str, Path], folder: Path, say: Callable[[str], None]
+) -> list[Path]:
     try:
         from jaxcoadd import pictures
     except ImportError:
         say("no pictures: they need matplotlib (pip install 'jaxcoadd[plot]')")
         return []
     faulty = next(path for path in saao_warps() if path.name == FAULTY)
-    drawn = [
-        pictures.draw_colours([made[f"decam_{band}"] for band in BANDS], folder),
-        pictures.draw_against_warp(made["saao"], faulty, folder),
-        pictures.draw_depth(made["decam_z"], folder),
-        pictures.draw_mask(made["decam_z"], folder),
-    ]
-    for path in drawn:
-        say(f"{path}")
-    return drawn
+    bands = [made[f"decam_{band}"] for band in BANDS]
+    drawn = {
+        "the three bands in colour": pictures.draw_colours(bands, folder),
+        "a satellite's trail in a warp, and the coadd without it": (
+            pictures.draw_against_warp(made["saao"], faulty, folder)
+        ),
+        "how many warps each pixel has": pictures.draw_depth(made["decam_z"], folder),
+        "what the mask says": pictures.draw_mask(made["decam_z"], folder),
+    }
+    for title, path in drawn.items():
+        say(f"{path}: {title}")
+    return list(drawn.values())

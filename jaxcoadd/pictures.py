@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from astropy.visualization import (
@@ -10,8 +11,10 @@ from astropy.visualization import (
     ManualInterval,
     make_lupton_rgb,
 )
+from matplotlib.axes import Axes
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.patches import Patch
 
 from jaxcoadd.io import open_warp, read_coadd
@@ -37,12 +40,16 @@ def _stretch(image: np.ndarray, brightest: float = 300) -> ImageNormalize:
     return ImageNormalize(image, interval=limits, stretch=AsinhStretch(0.02))
 
 
-def _figure(width: float, height: float, columns: int = 1):
+def _figure(
+    width: float, height: float, columns: int = 1
+) -> tuple[Figure, Sequence[Axes]]:
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots(1, columns, squeeze=False)[0]
 
 
-def _show(axes, image, title, **options):
+def _show(axes: Axes, image: np.ndarray, title: str, **options: Any) -> AxesImage:
+    # What has no data is neither dark nor bright sky.
+    axes.set_facecolor("#31465c")
     shown = axes.imshow(image, origin="lower", interpolation="nearest", **options)
     axes.set(title=title, xlabel="x [pixels]", ylabel="y [pixels]")
     return shown
@@ -81,7 +88,7 @@ def draw_against_warp(coadd: Path, warp: Path, folder: Path) -> Path:
     norm = _stretch(single, brightest=60)
     figure, axes = _figure(11, 5.5, 2)
     _show(axes[0], single, f"one warp: {warp.stem}", cmap="gray", norm=norm)
-    title = f"coadd of up to {found.n_image.max()} warps"
+    title = f"the coadd: {found.n_image.max()} warps, that one among them"
     _show(axes[1], found.image, title, cmap="gray", norm=norm)
     return _save(figure, folder / "warp_and_coadd.png")
 
@@ -108,10 +115,13 @@ def draw_mask(coadd: Path, folder: Path) -> Path:
     figure, (axes,) = _figure(6.5, 6.5)
     norm = _stretch(found.image)
     _show(axes, found.image, "mask of the coadd", cmap="gray", norm=norm)
+    patches = []
     for name, colour in OVERLAY.items():
         here = (found.mask.astype(np.uint32) >> found.planes.bit(name)) & 1
+        if not here.any():
+            continue
         layer = np.ma.masked_equal(here, 0)
         axes.imshow(layer, origin="lower", cmap=ListedColormap([colour]), alpha=0.6)
-    patches = [Patch(color=colour, label=name) for name, colour in OVERLAY.items()]
-    axes.legend(handles=patches, loc="upper right", fontsize=8)
+        patches.append(Patch(color=colour, label=name))
+    figure.legend(handles=patches, loc="outside lower center", ncols=len(OVERLAY))
     return _save(figure, folder / "mask.png")

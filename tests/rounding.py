@@ -9,7 +9,9 @@ values themselves are off (after scaling, some eps of their size):
 * the sample variance is (S/W - shift^2) W^2 / (W^2 - W2). Its first factor is off by
   some n eps d^2 + 2 d e, and the second one by n eps times itself.
 
-Sums of sums and the few operations that follow them make the constants.
+The reference has 64 bits, but takes deviations from a centre c that need not be near
+to the values: its sums are off by n eps64 (x - c), and by that squared. Sums of sums
+and the few operations that follow them make the constants.
 """
 
 import dataclasses
@@ -19,28 +21,36 @@ import numpy as np
 from jaxcoadd import reference
 from jaxcoadd.reference.statistics import SIGMA_PER_IQR
 
+EPS64 = float(np.finfo(np.float64).eps)
+
 
 @dataclasses.dataclass(frozen=True)
 class Bounds:
     """By how much the mean and the sample variance of a column may be off."""
 
-    size: float
-    spread: float
     mean: float
     variance: float
 
 
 @np.errstate(all="ignore")
-def bounds(values, weights, eps, scaling):
-    """Bound the rounding of a column that was scaled within `scaling` eps."""
+def bounds(values, weights, eps, *, scaling, centre=None):
+    """Bound the rounding of a column.
+
+    `scaling` is by how many eps the values may be off, and `centre` what the
+    reference takes deviations from, by default a value among them.
+    """
     n, size = len(values), np.max(np.abs(values), initial=0.0)
     spread = np.ptp(values) if n else 0.0
+    centre = np.mean(values) if centre is None else centre
+    distance = np.max(np.abs(values - centre), initial=spread)
     shift = scaling * eps * size
     total, square = np.sum(weights) ** 2, np.sum(weights**2)
     factor = total / (total - square) if n > 1 else np.inf
-    mean = 2 * (n + 4) * eps * spread + 2 * eps * size + shift
-    biased = 4 * (n + 4) * eps * spread**2 + 4 * spread * shift + shift**2
-    return Bounds(size, spread, mean, factor**2 * biased)
+    terms = 4 * (n + 4)
+    mean = terms * (eps * spread + EPS64 * distance) + 2 * eps * size + shift
+    biased = terms * (eps * spread**2 + EPS64 * distance**2)
+    biased += 4 * spread * shift + shift**2
+    return Bounds(mean, factor**2 * biased)
 
 
 @np.errstate(all="ignore")
@@ -55,14 +65,14 @@ def clip(values, weights, eps, *, scaling=0, sigma_clip=3.0, clip_iter=2):
         return kept, sure
     first, centre, third = reference.order_statistics(values)
     half_width = sigma_clip * SIGMA_PER_IQR * (third - first)
-    off = 4 * bounds(values, weights, eps, scaling).mean
+    off = 4 * bounds(values, weights, eps, scaling=scaling).mean
     for _ in range(clip_iter):
         distance = np.abs(values - centre)
         kept = distance <= half_width
         sure &= np.min(np.abs(distance - half_width)) > off and kept.sum() > 1
         x, w = values[kept], weights[kept]
         sums = reference.statistics.moments(x, x, w, centre, "scatter")
-        bound = bounds(x, w, eps, scaling)
+        bound = bounds(x, w, eps, scaling=scaling)
         scatter = np.sqrt(np.maximum(sums.variance, 0))
         # The root of a + b is within b / root(a), and within root(b), of that of a.
         change = np.fmin(bound.variance / scatter, np.sqrt(bound.variance))
@@ -103,9 +113,12 @@ def allowed(name, values, variances, weights, eps, *, scaling=0, error="variance
 
     `values` are those that made the result. Infinite where rounding decides all.
     """
-    n, bound = len(values), bounds(values, weights, eps, scaling)
+    n = len(values)
     if n == 0 or name in ("NPOINT", "NMASKED", "NCLIPPED"):
         return 0.0, 0.0
+    # Where nothing is clipped, the reference starts from the sum of w x over n.
+    start = None if name.endswith("CLIP") else np.sum(weights * values) / n
+    bound = bounds(values, weights, eps, scaling=scaling, centre=start)
     sums = reference.statistics.moments(
         values, variances, weights, np.mean(values), error
     )
@@ -126,8 +139,8 @@ def allowed(name, values, variances, weights, eps, *, scaling=0, error="variance
             return 2 * bound.mean, 0.0
         case "MIN" | "MAX" | "SUM":
             # Both extremes may be the sum of w x over n.
-            sizes = np.sum(np.abs(weights * values))
-            return (n + 4 + scaling) * eps * (sizes + bound.size), 0.0
+            sizes = np.sum(np.abs(weights * values)) + np.max(np.abs(values))
+            return (n + 4 + scaling) * eps * sizes, 0.0
         case "MEANSQUARE":
             value = (n - 1) / n * sums.variance + sums.mean**2
             change = off + bound.mean * (2 * abs(sums.mean) + bound.mean)

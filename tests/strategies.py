@@ -33,6 +33,7 @@ both_precisions = settings(
 def warp_stacks(
     draw,
     *,
+    shape=(ROWS, COLUMNS),
     rejected=(0.0, 0.1, 0.6),
     levels=(0.0, 100.0, 1e4),
     zero_points=(ZERO_POINTS, ZERO_POINTS[:1]),
@@ -44,6 +45,8 @@ def warp_stacks(
 
     Parameters
     ----------
+    shape
+        Rows and columns.
     rejected
         Parts of the pixels that are masked, or not finite, to choose from.
     levels
@@ -61,7 +64,7 @@ def warp_stacks(
     part = draw(st.sampled_from(rejected))
     level = draw(st.sampled_from(levels))
     n = draw(st.integers(at_least, WARPS))
-    shape = (WARPS, ROWS, COLUMNS)
+    shape = (WARPS, *shape)
     zero_point = rng.choice(draw(st.sampled_from(zero_points)), WARPS)
     unit = 10 ** ((zero_point - ZERO_POINTS[0]) / 2.5)[:, None, None]
     stack = WarpStack(

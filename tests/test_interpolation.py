@@ -18,6 +18,7 @@ from jaxcoadd.interpolation import (
 )
 
 interpolate = jax.jit(interpolate_over, static_argnames="use_fallback_at_edge")
+fallback = jax.jit(fallback_value, static_argnames=("kind", "negative_allowed"))
 
 SHAPES = st.sampled_from([(6, 9), (6, 40)])
 SEEDS = st.integers(0, 10**6)
@@ -97,7 +98,7 @@ def test_weights_of_two_sided_runs_are_the_printed_ones(pattern, width, weights)
     offsets += [start + width + i for i in range(len(right))]
     for offset, expected in zip(offsets, weights.T, strict=True):
         with jax.enable_x64(True):
-            found = fill_row(np.arange(start + width + 6) == offset, missing)
+            found = fill_row(np.arange(26) == offset, missing)
         assert found[start : start + width].tolist() == expected.tolist()
 
 
@@ -105,16 +106,14 @@ def test_weights_of_two_sided_runs_are_the_printed_ones(pattern, width, weights)
 def test_weights_of_runs_at_an_edge_are_the_printed_ones(width):
     near = [1.4288, 1.0933, 0.6968, 0.5370, 0.5041, 0.5003] + [0.5] * 6
     far = [-0.4288, -0.0933, 0.3032, 0.4630, 0.4959, 0.4997] + [0.5] * 6
-    column = np.arange(width + 4)
+    options = {"use_fallback_at_edge": False}
     for distance, expected in enumerate((near, far)):
-        impulse = column == width + distance
+        impulse = np.arange(16) == width + distance
         with jax.enable_x64(True):
-            left = fill_row(impulse, range(width), use_fallback_at_edge=False)
-            right = fill_row(
-                impulse[::-1], range(4, width + 4), use_fallback_at_edge=False
-            )
+            left = fill_row(impulse, range(width), **options)
+            right = fill_row(impulse[::-1], range(16 - width, 16), **options)
         assert left[:width][::-1].tolist() == expected[:width]
-        assert right[4:].tolist() == expected[:width]
+        assert right[16 - width :].tolist() == expected[:width]
 
 
 @pytest.mark.parametrize("use_fallback_at_edge", [True, False])
@@ -193,7 +192,7 @@ def test_run_at_the_right_edge_reads_what_the_run_before_it_was_filled_with():
         found = fill_row([4, 4, 4, 99, 8, 99], [3, 5])
     filled = np.float32(-0.3834 * 4 + 0.8959 * 4 + 0.4875 * 8)
     assert found[3] == pytest.approx(filled, rel=1e-7)
-    assert found[5] == pytest.approx(1.4288 * 8 - 0.4288 * filled, rel=1e-15)
+    assert found[5] == pytest.approx(1.4288 * 8 - 0.4288 * float(filled), rel=1e-15)
 
 
 def test_neighbour_that_is_not_a_number_gives_way_to_the_nearest_ones(precision):
@@ -241,10 +240,10 @@ def test_long_run_at_an_edge_tapers_from_the_fallback(length, expected, precisio
 @pytest.mark.parametrize("use_fallback_at_edge", [True, False])
 def test_row_without_good_pixels_takes_the_fallback(use_fallback_at_edge, precision):
     options = {"fallback": 5.0, "use_fallback_at_edge": use_fallback_at_edge}
-    for columns in (1, 2, 6, 7, 9, 10, 11, 20):
-        planes = jnp.full((2, 3, columns), np.nan)
-        where = jnp.asarray(np.full((3, columns), True))
-        image, variance = interpolate_planes(tuple(planes), where=where, **options)
+    fill = jax.jit(functools.partial(interpolate_planes, **options))
+    for columns in (1, 7, 10, 11):
+        plane = np.full((3, columns), np.nan)
+        image, variance = fill((plane, plane), where=np.isnan(plane))
         assert np.all(image == 5)
         assert np.all(variance == 5)
 
@@ -282,10 +281,10 @@ def test_defects_at_the_edges_are_filled_within_the_range_of_the_image():
     found = np.asarray(interpolate(image, where=where, use_fallback_at_edge=False))
     assert np.all(np.abs(found) < 2)
     assert found[:, 1].mean() != 0
-    for fallback in (0.0, 12.0):
-        found = np.asarray(interpolate(image, where=where, fallback=fallback))
-        assert np.all(np.abs(found) <= max(2, 2 * fallback))
-        assert found[:, 1].mean() == pytest.approx(fallback, abs=1e-6)
+    for level in (0.0, 12.0):
+        found = np.asarray(interpolate(image, where=where, fallback=level))
+        assert np.all(np.abs(found) <= max(2, 2 * level))
+        assert found[:, 1].mean() == pytest.approx(level, abs=1e-6)
 
 
 @pytest.mark.parametrize("transposed", [False, True])
@@ -295,10 +294,12 @@ def test_single_missing_line_of_a_constant_is_restored(transposed, precision):
     where[60] = True
     broken = np.where(where, 10 * image, image)
     if transposed:
-        found = interpolate(broken.T, where=where.T).T
-        # In float32 the weights and four products are rounded.
+        found = np.asarray(interpolate(broken.T, where=where.T).T)
+        # In 64 bits exact once rounded; in 32 bits weights and products are rounded.
         ulps = 0 if precision == 64 else 4
-        np.testing.assert_allclose(found, image, rtol=ulps * 2.0**-23)
+        np.testing.assert_array_max_ulp(
+            found.astype(np.float32), image.astype(np.float32), ulps
+        )
     else:
         # Along rows nothing is left to interpolate from.
         assert np.all(interpolate(broken, where=where, fallback=1.0)[60] == 1)
@@ -342,7 +343,7 @@ def test_overlapping_defects_full_of_infinities_become_finite(precision):
 # Transformations.
 
 
-@given(seed=SEEDS)
+@pytest.mark.parametrize("seed", [1, 2])
 def test_jit_gives_what_eager_gives(seed):
     where, image = draw_missing(seed, (6, 24)), draw_image(seed, (6, 24))
     eager = interpolate_over(jnp.asarray(image), where=jnp.asarray(where))
@@ -371,7 +372,7 @@ def test_gradient_is_the_slope(use_fallback_at_edge):
     options = {"where": where, "use_fallback_at_edge": use_fallback_at_edge}
     with jax.enable_x64(True):
         check_grads(
-            lambda image, fallback: interpolate(image, fallback=fallback, **options),
+            lambda image, level: interpolate(image, fallback=level, **options),
             (jnp.asarray(image.astype(float)), jnp.asarray(3.0)),
             order=1,
             # The result is linear; one point of some runs is rounded to float32.
@@ -384,14 +385,23 @@ def test_gradient_is_the_slope(use_fallback_at_edge):
 @pytest.mark.parametrize("content", [np.nan, np.inf, -np.inf])
 def test_missing_pixels_do_not_poison_the_gradient(content, precision):
     where, image = draw_missing(12, (12, 24)), draw_image(12, (12, 24))
-    image = np.where(where, content, image).astype(f"float{precision}")
 
-    def total(image):
-        return jnp.sum(jnp.square(interpolate(image, where=where, fallback=1.0)))
+    @jax.jit
+    @jax.grad
+    def slope(image, where, power):
+        return jnp.sum(interpolate(image, where=where, fallback=1.0) ** power)
 
-    gradient = np.asarray(jax.jit(jax.grad(total))(jnp.asarray(image)))
+    def gradient_of(power):
+        broken = np.where(where, content, image).astype(f"float{precision}")
+        return np.asarray(slope(broken, where, power))
+
+    assert np.all(np.isfinite(gradient_of(1.0)))
+    # Runs in the second column may read a missing pixel, and be infinite.
+    where[:, 1] &= where[:, 0]
+    gradient = gradient_of(2.0)
     assert np.all(np.isfinite(gradient))
-    assert np.any(gradient[~where] != 0)
+    assert np.all(gradient[where] == 0)
+    assert np.all(gradient[~where] != 0)
 
 
 def test_planes_share_weights_and_fallback(precision):
@@ -420,16 +430,16 @@ FEW = np.array([[1.0, np.nan, 3.0], [8.0, np.inf, -np.inf]])
 )
 def test_fallback_is_a_statistic_of_the_finite_pixels(kind, expected, precision):
     few = jnp.asarray(FEW, f"float{precision}")
-    value = fallback_value(few, kind=kind, user_value=7.0)
+    value = fallback(few, kind=kind, user_value=7.0)
     assert value.dtype == few.dtype
     assert float(value) == pytest.approx(
         expected, rel=4 * float(jnp.finfo(few.dtype).eps)
     )
     if kind != "USER":
-        assert fallback_value(-few, kind=kind) == 0
-        negative = fallback_value(-few, kind=kind, negative_allowed=True)
-        assert negative == -value
-        assert np.isnan(fallback_value(few[:, 1:2], kind=kind))
+        assert fallback(-few, kind=kind, user_value=7.0) == 0
+        assert fallback(-few, kind=kind, negative_allowed=True) == -value
+        nothing = jnp.full_like(few, np.nan)
+        assert np.isnan(fallback(nothing, kind=kind, user_value=7.0))
 
 
 @given(seed=SEEDS)
@@ -438,9 +448,7 @@ def test_clipped_fallback_is_that_of_the_reference(seed):
     image[0, :3] = [1e4, np.nan, np.inf]
     expected = reference.fallback_value(image, "MEANCLIP", negative_allowed=True)
     with jax.enable_x64(True):
-        found = fallback_value(
-            jnp.asarray(image), kind="MEANCLIP", negative_allowed=True
-        )
+        found = fallback(image, kind="MEANCLIP", negative_allowed=True)
     # 177 deviations of up to 60, added in another order.
     assert float(found) == pytest.approx(expected, abs=177 * 60 * 2.0**-53)
 

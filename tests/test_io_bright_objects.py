@@ -12,8 +12,8 @@ from jaxcoadd.io.bright_objects import (
     RegionFormatError,
     locate_bright_objects,
     parse_regions,
-    read_bright_regions,
     read_bright_objects,
+    read_bright_regions,
 )
 from jaxcoadd.io.errors import InputError
 from jaxcoadd.spans import SpanSet

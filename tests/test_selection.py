@@ -259,7 +259,7 @@ def test_gradient_of_the_clipped_mean_is_the_slope():
     with jax.enable_x64(True):
         where = jnp.full(values.shape, True)
         check_grads(
-            lambda v: plane_clipped_mean(v, where=where)[0],
+            lambda v: clipped_mean(v, where=where)[0],
             (jnp.asarray(values),),
             order=1,
             # Small enough to move no value over a limit.

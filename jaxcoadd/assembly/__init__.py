@@ -1,16 +1,20 @@
 """Whole runs on the host: settings, plan, weights, subregions, provenance."""
 
-from jaxcoadd.assembly.plan import Input, Plan, make_plan
+from jaxcoadd.assembly.checks import Input
+from jaxcoadd.assembly.plan import NoInputsError, Plan, make_plan, notices
 from jaxcoadd.assembly.run import Assembled, assemble
-from jaxcoadd.assembly.settings import Settings, SettingsError, read_settings
+from jaxcoadd.assembly.settings import Settings, read_settings
+from jaxcoadd.assembly.values import SettingsError
 
 __all__ = [
     "Assembled",
     "Input",
+    "NoInputsError",
     "Plan",
     "Settings",
     "SettingsError",
     "assemble",
     "make_plan",
+    "notices",
     "read_settings",
 ]

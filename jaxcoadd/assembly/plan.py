@@ -2,62 +2,37 @@
 
 import collections
 import dataclasses
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import jax
-
-from jaxcoadd.assembly.settings import Settings, SettingsError
-from jaxcoadd.coadds import check_planes
-from jaxcoadd.io import Grid, InputError, WarpFile, open_warp, same_grid
-from jaxcoadd.io.zero_points import NANOJANSKY, unit_zero_point
+from jaxcoadd.assembly.checks import Input, check_inputs, join_reasons
+from jaxcoadd.assembly.memory import divide_memory
+from jaxcoadd.assembly.settings import Settings
+from jaxcoadd.assembly.values import SettingsError
+from jaxcoadd.coadds import check_planes, coadd_planes
+from jaxcoadd.io import Grid, InputError, WarpFile, open_warp
+from jaxcoadd.io.zero_points import NANOJANSKY
 from jaxcoadd.masks import MaskPlanes, unite_planes
 from jaxcoadd.zero_points import zero_point_factors
 
-GRID_TOLERANCE = 1e-3
-"""Largest distance, in pixels, of two grids that count as one."""
-
-RUNTIME_BYTES = 500 << 20
-"""What Python, JAX and compilation take, beside pixels."""
-
-STACK_BYTES = 16
-"""Bytes a pixel of a warp in a subregion: image, variance and mask, and reading."""
-
-WEIGH_BYTES = 40
-"""Bytes a pixel while one warp is weighed: its planes, and those of the clip."""
-
-RESULT_BYTES = 40
-"""Bytes a pixel of the coadd: its planes, and a copy while they are written."""
+SAME_ZERO_POINT = 1e-5
+"""Zero points this near to each other, in magnitudes, differ by rounding only."""
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Input:
-    """One file of a run.
+class NoInputsError(InputError):
+    """No file can be used.
 
     Parameters
     ----------
-    path
-        The file.
-    file
-        Its headers, if they could be read.
-    offset
-        The pixel (x, y) of the coadd is the pixel (x + dx, y + dy) of the file.
-    factor
-        Brings the image to the zero point of the coadd.
-    skipped
-        Why it is left out; empty if it is not.
+    message
+        What is wrong.
+    inputs
+        The files, each with its reason.
     """
 
-    path: Path
-    file: WarpFile | None = None
-    offset: tuple[int, int] = (0, 0)
-    factor: float = 1.0
-    skipped: str = ""
-
-    def skip(self, reason: str) -> "Input":
-        """Return the same input, left out for a reason."""
-        return dataclasses.replace(self, skipped=reason)
+    def __init__(self, message: str, inputs: Sequence[Input]):
+        super().__init__(message)
+        self.inputs = tuple(inputs)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -96,6 +71,26 @@ class Plan:
         """The inputs that are not left out."""
         return tuple(i for i in self.inputs if not i.skipped)
 
+    @property
+    def files(self) -> tuple[WarpFile, ...]:
+        """The headers of the inputs that are not left out."""
+        return tuple(i.file for i in self.used if i.file is not None)
+
+    @property
+    def subregions(self) -> int:
+        """How many subregions there are."""
+        return -(-self.grid.shape[0] // self.rows)
+
+    @property
+    def passes(self) -> int:
+        """How often each file is read."""
+        return 1 if self.keep else 2
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the pixels that will be read."""
+        return sum(file.nbytes for file in self.files) * self.passes
+
 
 def make_plan(
     paths: Sequence[str | Path], settings: Settings, *, memory: int | None = None
@@ -113,137 +108,120 @@ def make_plan(
 
     Raises
     ------
-    InputError
+    NoInputsError
         No file can be used.
+    InputError
+        The files have more mask planes than a mask has bits.
     SettingsError
         A setting names a mask plane that no file has, or memory is too small.
     """
-    inputs = [_open(Path(path), settings) for path in paths]
-    for check in (_drop_repeats, _drop_other_grids, _drop_other_units):
-        inputs = check(inputs)
-    used = [i for i in inputs if not i.skipped]
-    if not used:
-        reasons = "; ".join(i.skipped for i in inputs)
-        raise InputError(f"none of the {len(inputs)} warps can be used: {reasons}")
-    files = [i.file for i in used if i.file is not None]
-    planes = unite_planes(file.planes for file in files)
-    _check_settings(settings, planes)
+    inputs = check_inputs([_open(Path(path), settings) for path in paths])
+    files = [i.file for i in inputs if i.file is not None and not i.skipped]
+    if not files:
+        raise NoInputsError(
+            f"none of the {len(inputs)} warps can be used: "
+            f"{join_reasons([i.skipped for i in inputs])}",
+            inputs,
+        )
+    planes = _common_planes(files, settings)
     zero_point = _common_zero_point(files, settings)
     grid = files[0].grid
-    rows, keep, bytes_taken = _divide(grid.shape, len(files), settings, memory)
-    same = {file.unit for file in files}
-    unit = same.pop() if len(same) == 1 and zero_point == files[0].zero_point else None
+    division = divide_memory(
+        grid.shape, len(files), memory=memory, rows=settings.subregion_rows
+    )
     return Plan(
         inputs=tuple(_with_factor(i, zero_point) for i in inputs),
         grid=grid,
         planes=planes,
         zero_point=zero_point,
-        unit="nJy" if zero_point == NANOJANSKY else unit,
-        rows=rows,
-        keep=keep,
-        memory=bytes_taken,
+        unit=_common_unit(files, zero_point),
+        rows=division.rows,
+        keep=division.keep,
+        memory=division.memory,
     )
 
 
-def _open(path, settings) -> Input:
+def notices(plan: Plan) -> list[str]:
+    """Say what is allowed in a plan, but may not be meant."""
+    found = []
+    bands = collections.Counter(file.band for file in plan.files if file.band)
+    if len(bands) > 1:
+        listed = ", ".join(f"{name} {number}" for name, number in bands.items())
+        found.append(f"the warps are of {len(bands)} bands ({listed})")
+    coadds = [str(file.path) for file in plan.files if file.layout == "coadd"]
+    if coadds:
+        found.append(f"among the warps there are coadds: {', '.join(coadds)}")
+    zipped = [
+        file
+        for file in plan.files
+        if any(path.suffix.lower() == ".gz" for path in file.paths)
+    ]
+    if zipped and not plan.keep and plan.subregions > 1:
+        found.append(
+            f"{len(zipped)} warps are gzipped as a whole and will be unpacked "
+            f"{plan.subregions + 1} times; unpack them, or give more with --memory"
+        )
+    return found
+
+
+def _open(path: Path, settings: Settings) -> Input:
+    if not path.exists() and set(str(path)) & set("*?["):
+        return Input(
+            path,
+            skipped=f"no file has a name as {path}; check the folder and the pattern",
+        )
     try:
         return Input(path, open_warp(path, settings.reader))
     except InputError as error:
         return Input(path, skipped=str(error))
 
 
-def _check_each(
-    inputs: Sequence[Input], reason: Callable[[WarpFile], str | None]
-) -> list[Input]:
-    """Leave out the inputs that there is a reason against."""
-    checked = []
-    for item in inputs:
-        found = reason(item.file) if item.file and not item.skipped else None
-        checked.append(item.skip(found) if found else item)
-    return checked
-
-
-def _drop_repeats(inputs):
-    seen: dict[str, Path] = {}
-
-    def reason(file):
-        first = seen.setdefault(file.identifier, file.path)
-        if first is not file.path:
-            return f"{file.path} is exposure {file.identifier}, as is {first}"
-        return None
-
-    return _check_each(inputs, reason)
-
-
-def _drop_other_grids(inputs):
-    """Leave out what is not on the grid that most inputs share; note the offsets."""
-    files = [i.file for i in inputs if i.file and not i.skipped]
-    if not files:
-        return inputs
-    agree = [sum(_misfit(other, file) is None for other in files) for file in files]
-    reference = files[agree.index(max(agree))]
-    checked = _check_each(inputs, lambda file: _misfit(file, reference))
-    ordered = [i if i.skipped else _with_offset(i, reference) for i in checked]
-    # The grid of the coadd is that of the first input without an offset.
-    return ordered
-
-
-def _misfit(file: WarpFile, reference: WarpFile) -> str | None:
-    if file.shape != reference.shape:
-        return (
-            f"{file.path} is {file.shape[0]} rows by {file.shape[1]} columns, the "
-            f"others {reference.shape[0]} by {reference.shape[1]}; warp it to their grid"
+def _common_planes(files: Sequence[WarpFile], settings: Settings) -> MaskPlanes:
+    """Return the planes of all files; those of the coadd must fit beside them."""
+    try:
+        planes = unite_planes(file.planes for file in files)
+        result = coadd_planes(planes).add(settings.bright_object_plane)
+    except ValueError as error:
+        raise InputError(
+            f"the planes of the {len(files)} warps and of their coadd do not fit into "
+            f"one mask: {error}; leave planes out as -c reader.bits='{{BAD = 0}}'"
+        ) from error
+    _check_settings(settings, planes)
+    capitals = collections.Counter(name.upper() for name in result.used)
+    twice = [name for name in result.used if capitals[name.upper()] > 1]
+    if twice:
+        raise SettingsError(
+            f"mask planes {', '.join(twice)} differ in capitals only, which FITS "
+            "cannot tell apart; give them one name"
         )
-    match = same_grid(reference.grid, file.grid)
-    if not match.residual <= GRID_TOLERANCE:
-        return (
-            f"{file.path} is on another grid than {reference.path}: up to "
-            f"{match.residual:.3g} pixels off; warp it to that grid"
-        )
-    return None
+    return planes
 
 
-def _with_offset(item: Input, reference: WarpFile) -> Input:
-    assert item.file is not None
-    match = same_grid(reference.grid, item.file.grid)
-    return dataclasses.replace(item, offset=(match.dx, match.dy))
-
-
-def _drop_other_units(inputs):
-    """Leave out what has no zero point, or a unit that does not go with the others."""
-    units = [i.file.unit for i in inputs if i.file and not i.skipped]
-    common = collections.Counter(units).most_common(1)[0][0] if units else None
-
-    def reason(file):
-        if file.zero_point is None:
-            return (
-                f"{file.path} says no zero point; give it, or the card that holds it, "
-                "as reader.zero_point"
-            )
-        if file.unit == common:
-            return None
-        known = all(unit_zero_point(unit) is not None for unit in (file.unit, common))
-        if known:
-            return None
-        return f"{file.path} has unit {file.unit!r}, most others have {common!r}"
-
-    return _check_each(inputs, reason)
-
-
-def _check_settings(settings, planes):
+def _check_settings(settings: Settings, planes: MaskPlanes) -> None:
     try:
         check_planes(settings.coadd_config(), planes)
     except SettingsError:
         raise
     except ValueError as error:
-        raise SettingsError(str(error)) from error
+        raise SettingsError(
+            f"{error} (in bad_planes, remove_planes or mask_thresholds)"
+        ) from error
 
 
-def _common_zero_point(files, settings) -> float:
+def _common_zero_point(files: Sequence[WarpFile], settings: Settings) -> float:
+    """Return the zero point that all share, else nanojansky."""
     if settings.zero_point is not None:
         return settings.zero_point
-    found = {file.zero_point for file in files}
-    return found.pop() if len(found) == 1 else NANOJANSKY
+    found = [file.zero_point for file in files if file.zero_point is not None]
+    return found[0] if max(found) - min(found) <= SAME_ZERO_POINT else NANOJANSKY
+
+
+def _common_unit(files: Sequence[WarpFile], zero_point: float) -> str | None:
+    """Return the unit of the coadd, if it is known."""
+    if zero_point == NANOJANSKY:
+        return "nJy"
+    same = len({file.unit for file in files}) == 1
+    return files[0].unit if same and zero_point == files[0].zero_point else None
 
 
 def _with_factor(item: Input, zero_point: float) -> Input:
@@ -251,28 +229,3 @@ def _with_factor(item: Input, zero_point: float) -> Input:
         return item
     factor = float(zero_point_factors(item.file.zero_point, zero_point))
     return dataclasses.replace(item, factor=factor)
-
-
-def _divide(shape, n_warps, settings, memory) -> tuple[int, bool, int]:
-    """Choose the rows of a subregion, and whether to keep the warps in memory."""
-    height, width = shape
-    pixels = height * width
-    wide = 2 if jax.config.read("jax_enable_x64") else 1
-    fixed = RUNTIME_BYTES + pixels * max(RESULT_BYTES, WEIGH_BYTES) * wide
-    row = n_warps * width * STACK_BYTES * wide
-    available = memory or _machine_memory() // 2
-    left = available - fixed
-    if left < row:
-        raise SettingsError(
-            f"memory of {available >> 20} MiB is too small for {n_warps} warps of "
-            f"{height} x {width} pixels; it takes at least {(fixed + row) >> 20} MiB"
-        )
-    everything = n_warps * pixels * 12
-    keep = everything + row * min(height, 64) <= left
-    rows = settings.subregion_rows or (left - everything * keep) // row
-    rows = max(1, min(rows, height))
-    return rows, keep, fixed + everything * keep + rows * row
-
-
-def _machine_memory() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -3,13 +3,15 @@
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 MEGABYTE = 1e6
 
+Update = Callable[[str, int, int], None]
+
 
 @contextmanager
-def show_progress(*, quiet: bool = False) -> Iterator[Callable[[str, int, int], None]]:
+def show_progress(*, quiet: bool = False) -> Iterator[Update]:
     """Show how far a run is, with its rate and the time left.
 
     Yields
@@ -19,40 +21,45 @@ def show_progress(*, quiet: bool = False) -> Iterator[Callable[[str, int, int], 
 
     Notes
     -----
-    Without the extra ``[cli]`` there is a plain line in place of the bar.
+    Without the extra ``[cli]`` there is a plain line in place of the bar. A terminal
+    that is closed meanwhile ends the bar and not the run.
     """
-    if quiet or not sys.stderr.isatty():
+    if quiet or sys.stderr is None or not sys.stderr.isatty():
         yield lambda what, done, total: None
         return
+    update, stop = _make_bar()
     try:
+        yield update
+    finally:
+        with suppress(OSError):
+            stop()
+
+
+def _make_bar() -> tuple[Update, Callable[[], None]]:
+    """Return what updates a bar, and what ends it."""
+    try:
+        import rich.console
         import rich.progress as bars
     except ImportError:
-        yield _PlainLine().update
-        print(file=sys.stderr)
-        return
-    import rich.console
-
+        line = _PlainLine()
+        return line.update, line.end
     columns = (
-        bars.TextColumn("{task.description:8}"),
+        bars.TextColumn("{task.description:6}"),
         bars.BarColumn(),
         bars.DownloadColumn(),
         bars.TransferSpeedColumn(),
         bars.TimeRemainingColumn(),
     )
-    console = rich.console.Console(stderr=True)
-    with bars.Progress(*columns, console=console) as bar:
-        task = bar.add_task("weigh", total=None)
+    bar = bars.Progress(*columns, console=rich.console.Console(stderr=True))
+    task = bar.add_task("weigh", total=None)
 
-        def update(what: str, done: int, total: int) -> None:
-            finished = done >= total
-            bar.update(
-                task,
-                description="finish" if finished else what,
-                completed=done,
-                total=total,
-            )
+    def update(what: str, done: int, total: int) -> None:
+        with suppress(OSError):
+            bar.update(task, description=what, completed=done, total=total)
 
-        yield update
+    with suppress(OSError):
+        bar.start()
+    return update, bar.stop
 
 
 class _PlainLine:
@@ -62,10 +69,18 @@ class _PlainLine:
         self.start = time.monotonic()
 
     def update(self, what: str, done: int, total: int) -> None:
+        """Write the line."""
         rate = done / max(time.monotonic() - self.start, 1e-3)
         left = (total - done) / max(rate, 1)
-        line = (
-            f"\r{what}: {done / MEGABYTE:.0f} of {total / MEGABYTE:.0f} MB, "
+        self._write(
+            f"\r{what:6} {done / MEGABYTE:.0f} of {total / MEGABYTE:.0f} MB, "
             f"{rate / MEGABYTE:.0f} MB/s, {left:.0f} s left  "
         )
-        print(line, end="", file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        """End the line."""
+        self._write("\n")
+
+    def _write(self, text: str) -> None:
+        with suppress(OSError):
+            print(text, end="", file=sys.stderr, flush=True)

@@ -6,22 +6,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcoadd.assembly.plan import Input, Plan
+from jaxcoadd.assembly.checks import Input
+from jaxcoadd.assembly.plan import Plan
+from jaxcoadd.io.mask_planes import NO_DATA
 from jaxcoadd.masks import remap_mask
 from jaxcoadd.zero_points import scale_planes
+
+Planes = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Strip:
-    """Some rows of one warp on the grid of the coadd.
-
-    `bad_variance` counts the pixels whose variance cannot be.
-    """
+    """Some rows of one warp on the grid of the coadd."""
 
     image: np.ndarray
     variance: np.ndarray
     mask: np.ndarray
-    bad_variance: int
 
 
 def pixel_type() -> np.dtype:
@@ -46,26 +46,87 @@ def read_strip(item: Input, plan: Plan, start: int, stop: int) -> Strip:
     Strip
         Pixels that the file does not cover are NaN, with NO_DATA.
     """
-    assert item.file is not None
-    height, width = plan.grid.shape
     dx, dy = item.offset
-    first, last = max(start + dy, 0), min(stop + dy, height)
+    if (dx, dy) == (0, 0):
+        return Strip(*_read_rows(item, plan, start, stop))
+    height, width = plan.grid.shape
     shape = (stop - start, width)
-    image = np.full(shape, np.nan, np.float32)
-    variance = np.full(shape, np.nan, np.float32)
-    mask = np.full(shape, plan.planes.bits(["NO_DATA"]), np.uint32)
-    if first >= last:
-        return Strip(image, variance, mask, 0)
-    rows = item.file.read_rows(first, last)
-    left, right = max(dx, 0), min(width + dx, width)
-    target = np.s_[first - start - dy : last - start - dy, left - dx : right - dx]
-    source = np.s_[:, left:right]
-    scaled = (rows.image, rows.variance)
+    planes = (
+        np.full(shape, np.nan, np.float32),
+        np.full(shape, np.nan, np.float32),
+        np.full(shape, plan.planes.bits([NO_DATA]), np.uint32),
+    )
+    first, last = max(start + dy, 0), min(stop + dy, height)
+    if first < last:
+        left, right = max(dx, 0), min(width + dx, width)
+        target = np.s_[first - start - dy : last - start - dy, left - dx : right - dx]
+        rows = _read_rows(item, plan, first, last)
+        for plane, read in zip(planes, rows, strict=True):
+            plane[target] = read[:, left:right]
+    return Strip(*planes)
+
+
+def _read_rows(item: Input, plan: Plan, start: int, stop: int) -> Planes:
+    """Read rows of a file, scaled, with the planes of the coadd."""
+    assert item.file is not None
+    rows = item.file.read_rows(start, stop)
+    image, variance = rows.image, rows.variance
     if item.factor != 1:
-        scaled = scale_planes(*scaled, item.factor)
-    image[target], variance[target] = scaled[0][source], scaled[1][source]
-    mask[target] = remap_mask(rows.mask, item.file.planes, plan.planes)[source]
-    return Strip(image, variance, mask, rows.bad_variance)
+        image, variance = scale_planes(image, variance, item.factor)
+    mask = remap_mask(rows.mask, item.file.planes, plan.planes)
+    return np.asarray(image), np.asarray(variance), np.asarray(mask)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Cube:
+    """Rows of several warps, (warp, y, x).
+
+    In one piece, so that the memory goes back to the system when it is freed.
+    """
+
+    image: np.ndarray
+    variance: np.ndarray
+    mask: np.ndarray
+
+    @classmethod
+    def empty(cls, shape: tuple[int, int, int]) -> "Cube":
+        """Make room for some warps."""
+        kinds = (np.float32, np.float32, np.uint32)
+        return cls(*(np.empty(shape, kind) for kind in kinds))
+
+    def first(self, n: int) -> "Cube":
+        """Return the first warps, in the same memory."""
+        return Cube(self.image[:n], self.variance[:n], self.mask[:n])
+
+    def put(self, index: int, strip: Strip) -> None:
+        """Store rows of one warp, from the first row on."""
+        rows = len(strip.image)
+        self.image[index, :rows] = strip.image
+        self.variance[index, :rows] = strip.variance
+        self.mask[index, :rows] = strip.mask
+
+    def clear(self, part: slice, no_data: int) -> None:
+        """Leave no data in some rows of every warp."""
+        self.image[:, part] = np.nan
+        self.variance[:, part] = np.nan
+        self.mask[:, part] = no_data
+
+    def to_device(
+        self, part: slice, rows: int, no_data: int
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Copy some rows of every warp to JAX, and rows without data up to a number."""
+        return (
+            to_device(_padded(self.image[:, part], rows, np.nan)),
+            to_device(_padded(self.variance[:, part], rows, np.nan)),
+            to_device(_padded(self.mask[:, part], rows, no_data)),
+        )
+
+
+def _padded(array: np.ndarray, rows: int, fill: float) -> np.ndarray:
+    missing = rows - array.shape[1]
+    if missing == 0:
+        return array
+    return np.pad(array, ((0, 0), (0, missing), (0, 0)), constant_values=fill)
 
 
 def to_device(array: np.ndarray) -> jax.Array:

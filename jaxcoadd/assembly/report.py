@@ -1,25 +1,26 @@
 """What a plan, a result or a file is, in words and as JSON."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from jaxcoadd.assembly.plan import Plan
+from jaxcoadd.assembly.memory import MEBIBYTE
+from jaxcoadd.assembly.plan import Plan, notices
 from jaxcoadd.assembly.run import Assembled
-from jaxcoadd.io import InputError, open_warp, read_coadd
-from jaxcoadd.io.hdus import read_hdus
-from jaxcoadd.io.layouts import list_hdus
+from jaxcoadd.io import open_warp, read_coadd, verify_file
 from jaxcoadd.masks import MaskPlanes
 
-MEBIBYTE = 1 << 20
+
+def as_json(values: Mapping[str, Any]) -> str:
+    """Return plain values as JSON; what is no number is null."""
+    return json.dumps(values, indent=2, allow_nan=False)
 
 
 def plan_as_dict(plan: Plan) -> dict[str, Any]:
     """Return a plan as plain values."""
-    height, width = plan.grid.shape
     return {
         "inputs": [
             {
@@ -32,44 +33,48 @@ def plan_as_dict(plan: Plan) -> dict[str, Any]:
             }
             for item in plan.inputs
         ],
-        "shape": [height, width],
+        "shape": list(plan.grid.shape),
         "planes": list(plan.planes.used),
         "zero_point": plan.zero_point,
         "unit": plan.unit,
         "subregion_rows": plan.rows,
-        "subregions": -(-height // plan.rows),
-        "reads_each_file": 1 if plan.keep else 2,
-        "pixel_bytes": sum(i.file.nbytes for i in plan.used if i.file),
+        "subregions": plan.subregions,
+        "passes": plan.passes,
+        "pixel_bytes": plan.nbytes,
         "memory": plan.memory,
+        "notices": notices(plan),
     }
-
-
-def plan_as_json(plan: Plan) -> str:
-    """Return a plan as JSON."""
-    return json.dumps(plan_as_dict(plan), indent=2)
 
 
 def plan_in_a_line(plan: Plan) -> str:
     """Say what a run will do."""
-    found = plan_as_dict(plan)
+    height, width = plan.grid.shape
+    parts = "in one part" if plan.subregions == 1 else f"{plan.rows} rows at a time"
     return (
-        f"{len(plan.used)} of {len(plan.inputs)} warps, "
-        f"{found['shape'][0]} x {found['shape'][1]} pixels, zero point "
-        f"{plan.zero_point:g}, {found['subregions']} subregion(s) of {plan.rows} rows, "
-        f"about {plan.memory // MEBIBYTE} MiB"
+        f"{len(plan.used)} of {len(plan.inputs)} warps, {height} x {width} pixels, "
+        f"zero point {plan.zero_point:.6g}, {parts}"
     )
 
 
 def plan_as_text(plan: Plan) -> str:
     """Say what a run will do, input by input."""
-    lines = [plan_in_a_line(plan), f"planes: {', '.join(plan.planes.used)}"]
+    times = "once" if plan.passes == 1 else "twice, as memory is short"
+    unit = plan.unit or "not known"
+    lines = [
+        plan_in_a_line(plan),
+        f"subregions: {plan.subregions}; {plan.nbytes / 1e6:.1f} MB of pixels to read, "
+        f"each file {times}; at most about {plan.memory // MEBIBYTE} MiB of memory",
+        f"unit: {unit}",
+        f"planes: {', '.join(plan.planes.used)}",
+    ]
     for item in plan.inputs:
         if item.skipped:
-            lines.append(f"  skip {item.path.name}: {item.skipped}")
+            lines.append(f"  skip {item.skipped}")
         elif item.file:
+            offset = f", offset {item.offset}" if any(item.offset) else ""
             lines.append(
-                f"  use  {item.path.name}: exposure {item.file.identifier}, zero point "
-                f"{item.file.zero_point:g}, scale {item.factor:.6g}"
+                f"  use  {item.path}: exposure {item.file.identifier}, zero point "
+                f"{item.file.zero_point:.6g}, scale {item.factor:.6g}{offset}"
             )
     return "\n".join(lines)
 
@@ -87,15 +92,28 @@ def result_as_dict(result: Assembled, output: str) -> dict[str, Any]:
 
 def result_as_text(result: Assembled, output: str, *, every: bool = False) -> str:
     """Say what a run did; every input if asked."""
-    used = [row for row in result.inputs if not row["skipped"]]
-    seconds = ", ".join(f"{step} {s:.1f} s" for step, s in result.timings.items())
-    lines = [f"{output}: {len(used)} warps; {seconds}"]
+    rows = result_as_dict(result, output)["inputs"]
+    used = [row for row in rows if not row["skipped"]]
+    spent = ", ".join(f"{step} {s:.1f} s" for step, s in result.timings.items())
+    depth = result.coadd.n_image
+    clipped = sum(row["pixels_clipped"] for row in used)
+    lines = [
+        f"{output}: {len(used)} warps, {int(depth.min())} to {int(depth.max())} in a "
+        f"pixel, zero point {result.coadd.zero_point:.6g}, {clipped} values clipped; "
+        f"{spent}"
+    ]
     if every:
         lines += [
-            f"  {row['file']}: weight {row['weight']:.6g}, {row['pixels_used']} used, "
-            f"{row['pixels_rejected']} rejected, {row['pixels_clipped']} clipped"
+            f"  {row['file']}: weight {row['weight']:.6g}, {row['pixels_used']} pixels "
+            f"used, {row['pixels_rejected']} rejected, {row['pixels_clipped']} clipped"
             for row in used
         ]
+    lines += [
+        f"  {row['file']}: {row['bad_variance']} pixels without a positive, finite "
+        "variance are masked BAD_VARIANCE"
+        for row in used
+        if row["bad_variance"]
+    ]
     return "\n".join(lines)
 
 
@@ -107,14 +125,10 @@ def describe_file(path: str | Path) -> dict[str, Any]:
     InputError
         It is neither.
     """
-    names = {hdu.name for hdu in read_hdus(path)}
-    if {"IMAGE", "MASK", "VARIANCE", "N_IMAGE", "INPUTS"} <= names:
+    file = open_warp(path)
+    if file.layout == "coadd":
         return _describe_coadd(path)
-    try:
-        file = open_warp(path)
-    except InputError as error:
-        listed = list_hdus(read_hdus(path))
-        raise InputError(f"{error} (HDUs: {listed})") from error
+    checksums = file.verify()
     rows = file.read_rows(0, file.shape[0])
     return {
         "file": str(path),
@@ -126,13 +140,14 @@ def describe_file(path: str | Path) -> dict[str, Any]:
         "unit": file.unit,
         "zero_point": file.zero_point,
         "seeing": file.seeing,
-        "checksums": file.verify(),
+        "hdus_with_checksums": checksums,
         "not_finite": rows.not_finite,
         "bad_variance": rows.bad_variance,
     } | _summary(rows.image, rows.mask, file.planes)
 
 
-def _describe_coadd(path):
+def _describe_coadd(path: str | Path) -> dict[str, Any]:
+    checksums = verify_file(path)
     found = read_coadd(path)
     coadd = found.coadd
     skipped = [str(row["file"]) for row in found.inputs if row["skipped"]]
@@ -147,6 +162,7 @@ def _describe_coadd(path):
         "depth": [int(coadd.n_image.min()), int(coadd.n_image.max())],
         "config": found.config,
         "timings": found.timings,
+        "hdus_with_checksums": checksums,
     } | _summary(coadd.image, coadd.mask, coadd.planes)
 
 
@@ -162,22 +178,37 @@ def _summary(image: np.ndarray, mask: np.ndarray, planes: MaskPlanes) -> dict[st
     }
 
 
+_FORMATS: Mapping[str, Callable[[Any], str]] = {
+    "shape": lambda value: "{} x {}".format(*value),
+    "origin": lambda value: "x {}, y {}".format(*value),
+    "depth": lambda value: "{} to {} warps".format(*value),
+    "left_out": lambda value: ", ".join(value) or "none",
+    "masked": lambda value: ", ".join(f"{k} {v:.2%}" for k, v in value.items()),
+}
+
+
 def as_lines(found: Mapping[str, Any]) -> str:
     """Return plain values as lines of text."""
     lines = []
     for key, value in found.items():
-        if isinstance(value, Mapping):
-            lines.append(f"{key}:")
+        title = key.replace("_", " ")
+        if key in _FORMATS:
+            lines.append(f"{title}: {_FORMATS[key](value)}")
+        elif isinstance(value, Mapping):
+            lines.append(f"{title}:")
             lines += [f"  {name}: {_short(entry)}" for name, entry in value.items()]
         else:
-            lines.append(f"{key}: {_short(value)}")
+            lines.append(f"{title}: {_short(value)}")
     return "\n".join(lines)
 
 
-def _short(value):
-    return f"{value:.6g}" if isinstance(value, float) else value
+def _short(value: Any) -> str:
+    if value is None:
+        return "not stated"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
+    """Return a value of a table as JSON can hold it."""
     plain = value.item() if hasattr(value, "item") else value
     return None if isinstance(plain, float) and not np.isfinite(plain) else plain

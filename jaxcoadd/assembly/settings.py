@@ -1,13 +1,13 @@
-"""Settings of a run: from a TOML file and ``key=value`` pairs, by our names or LSST's."""
+"""Settings of a run: from TOML and ``key=value`` pairs, by our names or LSST's."""
 
 import dataclasses
-import difflib
-import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from jaxcoadd import statistics
+from jaxcoadd.assembly import values
+from jaxcoadd.assembly.values import SettingsError
 from jaxcoadd.coadds import CoaddConfig
 from jaxcoadd.io import ReaderMapping, mapping_from_table
 from jaxcoadd.weights import EqualWeights, VarianceWeights, WarpWeights
@@ -42,10 +42,6 @@ ERRORS = {
 WEIGHTINGS = ("warp", "variance", "equal")
 
 
-class SettingsError(ValueError):
-    """A setting that does not exist or cannot be; one sentence says which."""
-
-
 @dataclasses.dataclass(frozen=True)
 class Settings:
     """How to make a coadd from files. The defaults are LSST's.
@@ -71,9 +67,9 @@ class Settings:
     bright_object_plane
         The plane of the bright objects.
     subregion_rows
-        Rows that are read and stacked at a time; None: as many as memory allows.
+        Rows that are read and stacked at a time; fewer where memory is short.
     reader
-        Where the files keep what; None: found out from each.
+        Where the files keep what. What it does not say is found out from each file.
     """
 
     statistic: str = "ClippedMean"
@@ -91,7 +87,7 @@ class Settings:
     interpolate: bool = True
     bright_object_plane: str = "BRIGHT_OBJECT"
     subregion_rows: int | None = None
-    reader: ReaderMapping | str | None = None
+    reader: ReaderMapping | None = None
 
     def coadd_config(self) -> CoaddConfig:
         """Return what the pixels need to know of the settings."""
@@ -128,98 +124,27 @@ class Settings:
         return {f.name: str(getattr(self, f.name)) for f in dataclasses.fields(self)}
 
 
-def _number(value):
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError("a number")
-    return float(value)
+def _statistic(value: Any) -> str:
+    if isinstance(value, str) and value.upper() in LSST_STATISTICS:
+        return LSST_STATISTICS[value.upper()].__name__
+    return values.one_of(tuple(STATISTICS), also=tuple(LSST_STATISTICS))(value)
 
 
-def _positive(value):
-    if _number(value) <= 0:
-        raise ValueError("a number above 0")
-    return float(value)
-
-
-def _whole(value):
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError("a whole number above 0")
-    return value
-
-
-def _truth(value):
-    if not isinstance(value, bool):
-        raise ValueError("true or false")
-    return value
-
-
-def _plane_name(value):
-    if not isinstance(value, str):
-        raise ValueError("the name of a mask plane")
-    return value
-
-
-def _names(value):
-    if isinstance(value, str):
-        value = [name for name in value.split(",") if name]
-    if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
-        raise ValueError("a list of names")
-    return tuple(value)
-
-
-def _thresholds(value):
-    if not isinstance(value, dict):
-        raise ValueError("a table of plane names and fractions")
-    return {name: _number(limit) for name, limit in value.items()}
-
-
-def _one_of(names: Sequence[str]) -> Callable[[Any], str]:
-    def check(value):
-        if value not in names:
-            near = difflib.get_close_matches(str(value), names, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise ValueError(f"one of {', '.join(names)}{hint}")
-        return value
-
-    return check
-
-
-def _statistic(value):
-    if value in LSST_STATISTICS:
-        return LSST_STATISTICS[value].__name__
-    return _one_of(tuple(STATISTICS))(value)
-
-
-def _rows(value):
-    if isinstance(value, list) and len(value) == 2:
-        return _whole(value[1])
-    return _whole(value)
-
-
-def _reader(value):
-    return value if isinstance(value, str) else mapping_from_table(value)
-
-
-def _zero_point(value):
-    if not 0 < _number(value) < 60:
-        raise ValueError("an AB magnitude between 0 and 60")
-    return float(value)
-
-
-FIELDS: dict[str, Callable[[Any], Any]] = {
+FIELDS: dict[str, values.Check] = {
     "statistic": _statistic,
-    "sigma_clip": _positive,
-    "clip_iter": _whole,
-    "softness": _positive,
-    "error": _one_of(tuple(ERRORS)),
-    "weighting": _one_of(WEIGHTINGS),
-    "zero_point": _zero_point,
-    "bad_planes": _names,
-    "remove_planes": _names,
-    "mask_thresholds": _thresholds,
-    "interpolate": _truth,
-    "bright_object_plane": _plane_name,
-    "subregion_rows": _rows,
-    "reader": _reader,
+    "sigma_clip": values.positive,
+    "clip_iter": values.iterations,
+    "softness": values.positive,
+    "error": values.one_of(tuple(ERRORS)),
+    "weighting": values.one_of(WEIGHTINGS),
+    "zero_point": values.magnitude,
+    "bad_planes": values.plane_names,
+    "remove_planes": values.plane_names,
+    "mask_thresholds": values.thresholds,
+    "interpolate": values.truth,
+    "bright_object_plane": values.plane_name,
+    "subregion_rows": values.rows,
+    "reader": values.reader_table,
 }
 """What may be set, and how a value is checked."""
 
@@ -236,20 +161,20 @@ LSST_FIELDS = {
 """Our names of LSST's settings."""
 
 
-def _from_input_variance(value):
-    return {"error": "variances" if _truth(value) else "scatter"}
+def _from_input_variance(value: Any) -> dict[str, Any]:
+    return {"error": "variances" if values.truth(value) else "scatter"}
 
 
-def _scale_zero_point(value):
-    return {"zero_point": 27.0} if _truth(value) else {}
+def _scale_zero_point(value: Any) -> dict[str, Any]:
+    return {"zero_point": 27.0} if values.truth(value) else {}
 
 
-def _no_effect(value):
-    _truth(value)
+def _no_effect(value: Any) -> dict[str, Any]:
+    values.truth(value)
     return {}
 
 
-LSST_SWITCHES: dict[str, Callable[[Any], dict[str, Any]]] = {
+LSST_SWITCHES: dict[str, values.Check] = {
     "calcErrorFromInputVariance": _from_input_variance,
     "doScaleZeroPoint": _scale_zero_point,
     # The count is always written, and both kinds of mean are the same to rounding.
@@ -257,6 +182,14 @@ LSST_SWITCHES: dict[str, Callable[[Any], dict[str, Any]]] = {
     "doOnlineForMean": _no_effect,
 }
 """LSST's settings that are not one of ours, and what they set."""
+
+ELSEWHERE = {
+    "doMaskBrightObjects": "name the bright objects with --bright-objects FILE",
+    "select": "name the warps to use as arguments",
+    "doSelectVisits": "name the warps to use as arguments",
+    "doWrite": "to write nothing there is --dry-run",
+}
+"""LSST's settings that are no settings here, and what to do in place of them."""
 
 
 def read_settings(
@@ -269,66 +202,62 @@ def read_settings(
     path
         A TOML file; its table ``[reader]`` is a mapping of where files keep what.
     overrides
-        Pairs whose values are written as in TOML; text may go without quotes.
+        Pairs, of which a later one counts more. Values are written as in TOML, JSON
+        or Python; text may go without quotes, and lists without brackets. A key
+        ``table.entry`` sets one entry and leaves the others as they were.
 
     Raises
     ------
     SettingsError
         The file is not TOML, or a setting does not exist or cannot be.
+
+    Examples
+    --------
+    >>> read_settings(overrides=["sigmaClip=4", "mask_thresholds.CR=0.5"]).sigma_clip
+    4.0
     """
-    given: dict[str, Any] = {}
-    if path is not None:
-        given |= _read_toml(Path(path))
-    for pair in overrides:
-        key, equals, text = pair.partition("=")
-        if not equals:
-            raise SettingsError(f"-c {pair}: expected key=value")
-        _put(given, key.strip(), _parse_value(text))
+    pairs = [] if path is None else list(values.read_toml(Path(path)).items())
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise SettingsError(f"-c {text}: expected key=value, as -c sigma_clip=3")
+        pairs.append((key.strip(), values.parse(value)))
+    return _make_settings(pairs)
+
+
+def _make_settings(pairs: Iterable[tuple[str, Any]]) -> Settings:
     chosen: dict[str, Any] = {}
-    for key, value in given.items():
-        chosen |= _translate(key, value)
+    for key, value in pairs:
+        chosen |= _translate(key, value, chosen)
+    if "reader" in chosen:
+        try:
+            chosen["reader"] = mapping_from_table(chosen["reader"])
+        except ValueError as error:
+            raise SettingsError(f"reader: {error}") from error
     return Settings(**chosen)
 
 
-def _read_toml(path):
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"{path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} is not TOML: {error}") from error
-
-
-def _parse_value(text):
-    """Read a value as TOML; what is not TOML is text."""
-    for candidate in (text, text.replace("'", '"')):
-        try:
-            return tomllib.loads(f"value = {candidate}")["value"]
-        except tomllib.TOMLDecodeError:
-            continue
-    return {"True": True, "False": False}.get(text, text)
-
-
-def _put(given, key, value):
-    """Set a value; ``table.key`` sets one entry of a table."""
-    table, dot, entry = key.partition(".")
-    if dot:
-        given.setdefault(table, {})[entry] = value
-    else:
-        given[key] = value
-
-
-def _translate(key, value) -> dict[str, Any]:
+def _translate(key: str, value: Any, chosen: Mapping[str, Any]) -> dict[str, Any]:
     """Turn one setting into fields of `Settings`."""
-    known = (*FIELDS, *LSST_FIELDS, *LSST_SWITCHES)
-    if key not in known:
-        near = difflib.get_close_matches(key, known, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise SettingsError(f"there is no setting {key!r}{hint}")
-    try:
-        if key in LSST_SWITCHES:
-            return LSST_SWITCHES[key](value)
-        name = LSST_FIELDS.get(key, key)
-        return {name: FIELDS[name](value)}
-    except ValueError as error:
-        raise SettingsError(f"{key} is {value!r}; expected {error}") from error
+    table, dot, entry = key.partition(".")
+    name = LSST_FIELDS.get(table, table)
+    if dot and name in ("mask_thresholds", "reader"):
+        return {name: _with_entry(name, key, {entry: value}, chosen)}
+    if name in FIELDS and not dot:
+        return {name: values.checked(key, value, FIELDS[name])}
+    if key in LSST_SWITCHES:
+        return values.checked(key, value, LSST_SWITCHES[key])
+    if key in ELSEWHERE:
+        raise SettingsError(f"there is no setting {key!r}; {ELSEWHERE[key]}")
+    hint = values.nearest(key, (*FIELDS, *LSST_FIELDS, *LSST_SWITCHES))
+    raise SettingsError(
+        f"there is no setting {key!r}{hint or '; they are ' + ', '.join(FIELDS)}"
+    )
+
+
+def _with_entry(
+    name: str, key: str, entry: dict[str, Any], chosen: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return a table with one entry set."""
+    before = {} if name == "reader" else Settings().mask_thresholds
+    return {**chosen.get(name, before), **values.checked(key, entry, FIELDS[name])}

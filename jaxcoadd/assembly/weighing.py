@@ -7,10 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcoadd.assembly.plan import Input, Plan
+from jaxcoadd.assembly.checks import Input
+from jaxcoadd.assembly.plan import Plan
 from jaxcoadd.assembly.reading import Strip, read_strip, to_device
 from jaxcoadd.coadds import CoaddConfig
 from jaxcoadd.io import InputError
+from jaxcoadd.io.mask_planes import BAD_VARIANCE
 from jaxcoadd.masks import has_any
 from jaxcoadd.warps import WarpStack
 
@@ -26,9 +28,9 @@ class Weighed:
     weight
         NaN if it is skipped.
     strip
-        Its pixels, where the plan keeps them.
+        Its pixels, if it is not skipped.
     bad_variance
-        Pixels whose variance cannot be.
+        Pixels whose variance is not positive and finite.
     """
 
     item: Input
@@ -77,9 +79,11 @@ def weigh_input(item: Input, plan: Plan, config: CoaddConfig) -> Weighed:
         strip = read_strip(item, plan, 0, plan.grid.shape[0])
     except InputError as error:
         return Weighed(item.skip(str(error)))
-    reason = _unusable(strip, item)
+    bad = (strip.mask & np.uint32(plan.planes.bits([BAD_VARIANCE]))) != 0
+    n_bad = int(np.count_nonzero(bad))
+    reason = _unusable(strip, item, n_bad)
     if reason:
-        return Weighed(item.skip(reason), bad_variance=strip.bad_variance)
+        return Weighed(item.skip(reason), bad_variance=n_bad)
     weight, usable, some_good = _weigh(
         to_device(strip.image),
         to_device(strip.variance),
@@ -91,19 +95,21 @@ def weigh_input(item: Input, plan: Plan, config: CoaddConfig) -> Weighed:
     if not usable:
         reason = f"{item.path} has no positive mean variance to weigh it by"
         if not some_good:
-            reason = f"{item.path} has no pixel without a bad mask plane"
-        return Weighed(item.skip(reason), bad_variance=strip.bad_variance)
-    kept = strip if plan.keep else None
-    return Weighed(item, float(weight), kept, strip.bad_variance)
+            reason = (
+                f"{item.path} has no pixel without a bad mask plane; the bad planes "
+                f"are {', '.join(config.bad_planes)}"
+            )
+        return Weighed(item.skip(reason), bad_variance=n_bad)
+    return Weighed(item, float(weight), strip, n_bad)
 
 
-def _unusable(strip: Strip, item: Input) -> str | None:
+def _unusable(strip: Strip, item: Input, n_bad: int) -> str | None:
     finite = np.isfinite(strip.image)
     if not finite.any():
-        return f"{item.path} has no pixel that is a finite number"
-    if strip.bad_variance == np.count_nonzero(finite):
+        return f"{item.path} has no pixel that is a finite number; it is empty"
+    if n_bad == np.count_nonzero(finite):
         return (
-            f"{item.path} has a variance plane that is nowhere positive and finite; "
-            "is it the right HDU?"
+            f"{item.path} has a variance that is positive and finite nowhere; check "
+            "which HDU holds the variance"
         )
     return None

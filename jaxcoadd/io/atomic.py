@@ -45,7 +45,8 @@ def check_output(path: str | Path, *, overwrite: bool = False) -> Path:
         )
     if path.exists() and not overwrite:
         raise OutputError(
-            f"{path} exists; name another file or allow it to be overwritten"
+            f"{path} exists; name another file or allow it to be overwritten "
+            "(--overwrite)"
         )
     try:
         with tempfile.TemporaryFile(dir=path.parent):

@@ -17,6 +17,7 @@ _LABELS: Mapping[str, tuple[str, ...]] = {
     "inverse_variance": ("INVVAR", "IVAR"),
     "weight": ("WEIGHT", "WHT"),
 }
+_PLACES = ("image", "noise", "noise_file", "mask", "mask_file")
 # LSST's files without names: image, mask, variance from the first HDU with pixels.
 _POSITIONS = {"image": 0, "mask": 1, "variance": 2}
 
@@ -61,8 +62,8 @@ def find_layout(path: Path, mapping: ReaderMapping | str | None = None) -> Layou
     path
         The file with the image.
     mapping
-        Where the planes are, or the name of a preset. By default it is found out:
-        by EXTTYPE, EXTNAME, the names of files, and last by position.
+        Where the planes are, or the name of a preset. What it does not say is found
+        out: by EXTTYPE, EXTNAME, the names of files, and last by position.
 
     Raises
     ------
@@ -70,7 +71,7 @@ def find_layout(path: Path, mapping: ReaderMapping | str | None = None) -> Layou
         A file or an HDU is missing, is no image, or differs in shape.
     """
     hdus = read_hdus(path)
-    found = _recognise(path, hdus) if mapping is None else find_mapping(mapping)
+    found = _complete(mapping, path, hdus)
     image = _find_image(hdus, found)
     noise, _ = _find_companion(path, hdus, image, found, found.noise_kind)
     mask, mask_hdus = None, hdus
@@ -82,9 +83,33 @@ def find_layout(path: Path, mapping: ReaderMapping | str | None = None) -> Layou
     return Layout(hdus, image, noise, mask, mask_hdus, found)
 
 
+def _complete(
+    mapping: ReaderMapping | str | None, path: Path, hdus: Sequence[Hdu]
+) -> ReaderMapping:
+    """Return a mapping that says where the planes are."""
+    if mapping is None:
+        return _recognise(path, hdus)
+    given = find_mapping(mapping)
+    if given.layout != ReaderMapping.layout or any(
+        getattr(given, place) is not None for place in _PLACES
+    ):
+        return given
+    # A mapping that gives but a zero point, say, counts for every kind of file.
+    said = {
+        field.name: getattr(given, field.name)
+        for field in dataclasses.fields(ReaderMapping)
+        if getattr(given, field.name) != field.default
+    }
+    if {"bits", "codes"} & said.keys():
+        said = {"bits": None, "codes": None} | said
+    return dataclasses.replace(_recognise(path, hdus), **said)
+
+
 def _recognise(path: Path, hdus: Sequence[Hdu]) -> ReaderMapping:
     """Tell the kind of a file by what is in it and beside it."""
     labels = {hdu.name for hdu in hdus} | {hdu.kind for hdu in hdus}
+    if labels >= {"IMAGE", "VARIANCE", "N_IMAGE", "INPUTS"}:
+        return dataclasses.replace(PRESETS["afw"], layout="coadd")
     if {"SCI", "ERR"} <= labels and any("PIXAR_SR" in hdu.header for hdu in hdus):
         return PRESETS["jwst"]
     if {"SCI", "VAR"} <= labels:

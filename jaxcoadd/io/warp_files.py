@@ -112,6 +112,12 @@ class WarpFile:
         return self.grid.wcs
 
     @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files that hold the planes: one, or those beside it too."""
+        hdus = (self._image, self._noise, self._mask.hdu)
+        return tuple(dict.fromkeys(hdu.path for hdu in hdus if hdu is not None))
+
+    @property
     def nbytes(self) -> int:
         """Bytes of image, variance and mask in memory, once read."""
         return _BYTES_A_PIXEL * self.shape[0] * self.shape[1]

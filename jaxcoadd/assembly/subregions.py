@@ -1,0 +1,104 @@
+"""Stack subregion after subregion, so that not all pixels must be in memory."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxcoadd.assembly.plan import Plan
+from jaxcoadd.assembly.reading import Cube, pixel_type, read_strip
+from jaxcoadd.assembly.weighing import Weighed
+from jaxcoadd.coadds import Coadd, CoaddConfig, stack_and_count
+from jaxcoadd.io.mask_planes import NO_DATA
+from jaxcoadd.masks import MaskPlanes
+from jaxcoadd.warps import WarpStack
+
+
+def stack_subregions(
+    plan: Plan,
+    used: Sequence[Weighed],
+    kept: Cube | None,
+    config: CoaddConfig,
+    done: Callable[[int], None] = lambda rows: None,
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Stack warps into planes of the whole coadd.
+
+    Parameters
+    ----------
+    plan
+        The plan of the run.
+    used
+        The warps, none of them skipped.
+    kept
+        Their pixels; None to read them from the files.
+    config
+        How to stack.
+    done
+        Told how many rows are done, after each subregion.
+
+    Returns
+    -------
+    planes : dict
+        The arrays ``image``, ``variance``, ``mask`` and ``n_image``.
+    counts : ndarray
+        Of each warp, the pixels that were good, and those of them that were clipped;
+        (2, warp).
+    """
+    height, width = plan.grid.shape
+    dtype = pixel_type()
+    no_data = plan.planes.bits([NO_DATA])
+    planes = {
+        "image": np.full((height, width), np.nan, dtype),
+        "variance": np.full((height, width), np.nan, dtype),
+        "mask": np.full((height, width), no_data, np.uint32),
+        "n_image": np.zeros((height, width), np.int32),
+    }
+    counts = np.zeros((2, len(used)), np.int64)
+    if not used:
+        return planes, counts
+    weights = jnp.asarray([one.weight for one in used], dtype)
+    rows = plan.rows
+    cube = Cube.empty((len(used), rows, width)) if kept is None else kept
+    for start in range(0, height, rows):
+        stop = min(start + rows, height)
+        part = slice(start, stop)
+        if kept is None:
+            part = slice(0, rows)
+            for index, one in enumerate(used):
+                cube.put(index, read_strip(one.item, plan, start, stop))
+            cube.clear(slice(stop - start, rows), no_data)
+        # Nothing of one subregion may be alive when the next one is made.
+        pixels = cube.to_device(part, rows, no_data)
+        stacked, counted = _stack(*pixels, weights, config, plan.planes)
+        del pixels
+        for name, plane in planes.items():
+            plane[start:stop] = np.asarray(getattr(stacked, name))[: stop - start]
+        counts += np.asarray(counted)
+        del stacked, counted
+        done(stop - start)
+    return planes, counts
+
+
+@partial(jax.jit, static_argnames="planes")
+def _stack(
+    image: jax.Array,
+    variance: jax.Array,
+    mask: jax.Array,
+    weights: jax.Array,
+    config: CoaddConfig,
+    planes: MaskPlanes,
+) -> tuple[Coadd, jax.Array]:
+    dtype = image.dtype
+    n = len(image)
+    stack = WarpStack(
+        image=image,
+        variance=variance,
+        mask=mask,
+        planes=planes,
+        zero_point=jnp.zeros(n, dtype),
+        weight=weights,
+        present=jnp.ones(n, bool),
+    )
+    return stack_and_count(stack, config)
