@@ -155,7 +155,8 @@ def _bits(value: int) -> list[int]:
 def _scaled(warp: Warp, zero_point: FloatScalar) -> tuple[Image, Image]:
     factor = zero_point_factors(warp.zero_point, zero_point)
     factor = jnp.asarray(factor).astype(warp.image.dtype)
-    return scale_planes(warp.image, warp.variance, factor)
+    image, variance = scale_planes(warp.image, warp.variance, factor)
+    return jnp.asarray(image), jnp.asarray(variance)
 
 
 def accumulate(sums: CoaddSums, warp: Warp, weight: FloatScalar) -> CoaddSums:
@@ -186,7 +187,7 @@ def accumulate(sums: CoaddSums, warp: Warp, weight: FloatScalar) -> CoaddSums:
         )
     rules = sums.rules
     image, variance = _scaled(warp, sums.zero_point)
-    given = remap_mask(warp.mask, warp.planes, sums.planes)
+    given = jnp.asarray(remap_mask(warp.mask, warp.planes, sums.planes))
     mask = given & jnp.uint32(~rules.removed & 0xFFFFFFFF)
     unmasked = ~has_any(mask, rules.bad)
     used = unmasked & jnp.isfinite(image)

@@ -38,9 +38,11 @@ def fold_warps(
         return _fold_rows(step, start, arrays)
     whole = n - n % CHUNK
     chunks = tuple(a[:whole].reshape(-1, CHUNK, *a.shape[1:]) for a in arrays)
-    carry, _ = lax.scan(
-        lambda carry, chunk: (_fold_rows(step, carry, chunk), None), start, chunks
-    )
+
+    def step_chunk(carry: Carry, chunk) -> tuple[Carry, None]:
+        return _fold_rows(step, carry, chunk), None
+
+    carry: Carry = lax.scan(step_chunk, start, chunks)[0]
     return _fold_rows(step, carry, tuple(a[whole:] for a in arrays))
 
 

@@ -1,6 +1,7 @@
 """Spread a stack over devices, by rows."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -10,9 +11,7 @@ from jax.sharding import PartitionSpec as P
 from jaxcoadd.warps import WarpStack
 
 
-def shard_pixels(
-    stack: WarpStack, devices: Sequence[jax.Device] | None = None
-) -> WarpStack:
+def shard_pixels(stack: WarpStack, devices: Sequence[Any] | None = None) -> WarpStack:
     """Spread the rows of a stack evenly over devices.
 
     Parameters

@@ -91,7 +91,9 @@ def _as_float(row):
         row = row.astype(jnp.int32)
     if jnp.issubdtype(row.dtype, jnp.floating):
         return row
-    return lax.bitcast_convert_type(row, _carrier(row.dtype))
+    carrier = _carrier(row.dtype)
+    assert carrier is not None
+    return lax.bitcast_convert_type(row, carrier)
 
 
 def _from_float(row, dtype):

@@ -151,7 +151,8 @@ def _over_flat_tiles(function: Callable, size: int, flat: Any, shared: tuple) ->
         return run(flat, shared), (flat, shared)
 
     def backward(saved, cotangents):
-        return _transpose_tiles(function, size, *saved, cotangents)
+        flat, shared = saved
+        return _transpose_tiles(function, size, flat, shared, cotangents)
 
     run.defvjp(forward, backward)
     return run(flat, shared)
@@ -209,7 +210,7 @@ def _transpose_tiles(function, size, flat, shared, cotangents):
 def _cotangent_tile(cotangent, output, start, fresh):
     """Cut the cotangent of one output for a tile; integers have none."""
     if not _is_real(output):
-        return np.zeros(output.shape, jax.dtypes.float0)
+        return np.zeros(output.shape, dtype=jax.dtypes.float0)
     tile = lax.dynamic_slice_in_dim(cotangent, start, output.shape[-1], axis=-1)
     return jnp.where(fresh, tile, 0)
 
@@ -219,7 +220,9 @@ def _with_float0(leaves, tree, real):
     rest = iter(real)
     return tree.unflatten(
         [
-            next(rest) if _is_real(a) else np.zeros(jnp.shape(a), jax.dtypes.float0)
+            next(rest)
+            if _is_real(a)
+            else np.zeros(jnp.shape(a), dtype=jax.dtypes.float0)
             for a in leaves
         ]
     )

@@ -97,7 +97,8 @@ class Warp(eqx.Module):
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
-        return self.image.shape
+        rows, columns = self.image.shape
+        return rows, columns
 
 
 class WarpStack(eqx.Module):
@@ -131,7 +132,8 @@ class WarpStack(eqx.Module):
     @property
     def shape(self) -> tuple[int, int, int]:
         """Warps, rows and columns."""
-        return self.image.shape
+        warps, rows, columns = self.image.shape
+        return warps, rows, columns
 
 
 def stack_warps(

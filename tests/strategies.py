@@ -37,7 +37,7 @@ def warp_stacks(
     rejected=(0.0, 0.1, 0.6),
     levels=(0.0, 100.0, 1e4),
     zero_points=(ZERO_POINTS, ZERO_POINTS[:1]),
-    at_least=1,
+    absent=None,
     weights=True,
     planes=PLANES,
 ):
@@ -53,8 +53,8 @@ def warp_stacks(
         Backgrounds to choose from, in units of the scatter.
     zero_points
         Sets of zero points to choose from; each warp has one of the set.
-    at_least
-        Number of warps that are present; up to `WARPS` are.
+    absent
+        Number of warps that are absent, the last ones; ``None``: any but all.
     weights
         Whether the stack brings weights.
     planes
@@ -63,7 +63,7 @@ def warp_stacks(
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     part = draw(st.sampled_from(rejected))
     level = draw(st.sampled_from(levels))
-    n = draw(st.integers(at_least, WARPS))
+    n = WARPS - (draw(st.integers(0, WARPS - 1)) if absent is None else absent)
     shape = (WARPS, *shape)
     zero_point = rng.choice(draw(st.sampled_from(zero_points)), WARPS)
     unit = 10 ** ((zero_point - ZERO_POINTS[0]) / 2.5)[:, None, None]

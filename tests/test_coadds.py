@@ -29,6 +29,7 @@ from tests.rounding import stack_bounds
 from tests.strategies import PLANES, WARPS, ZERO_POINTS, both_precisions, warp_stacks
 
 PLAIN = CoaddConfig(zero_point=ZERO_POINTS[0], interpolate=False)
+WHOLE = dataclasses.replace(PLAIN, interpolate=True)
 ANY_STATISTIC = [ClippedMean(), SoftClippedMean(), Mean(), Median()]
 
 run = jax.jit(coadd)
@@ -103,7 +104,7 @@ def assert_within_rounding(found, wanted, bounds):
     """Compare coadds; masks and weights where rounding cannot change the choice."""
     sure, image_off, variance_off = bounds
     # A variance that is 0 but for rounding may be NaN, and sets NO_DATA or does not.
-    decided = (variance_off == 0) | ~(np.abs(wanted.variance) <= variance_off)
+    decided = (variance_off == 0) | (np.abs(wanted.variance) > variance_off)
     decided &= sure
     assert_close(
         found.image,
@@ -226,42 +227,24 @@ def test_masked_pixels_cannot_matter(precision, statistic, stack, odd):
     assert_same_bits(run(changed, config), run(stack, config))
 
 
-ONE_TILE = pytest.mark.xfail(
-    strict=True,
-    reason="XLA takes an image of one tile out of the loop and rounds it differently",
-)
-
-
-def rebuild(stack, n, size=None):
-    """Stack the first n warps of a stack anew."""
-    warps = [
-        Warp(i, v, m, planes=stack.planes, zero_point=z)
-        for i, v, m, z in zip(
-            *(a[:n] for a in (stack.image, stack.variance, stack.mask)),
-            stack.zero_point[:n],
-            strict=True,
-        )
-    ]
-    weights = None if stack.weight is None else stack.weight[:n]
-    return stack_warps(warps, weights=weights, size=size)
+def cut_warps(stack, n):
+    return jax.tree.map(lambda leaf: leaf[:n], stack)
 
 
 @pytest.mark.parametrize("statistic", [ClippedMean(), Median()], ids=kind_of)
 @both_precisions
-@given(stack=warp_stacks(at_least=4))
-def test_absent_warps_change_no_bit(precision, statistic, request, stack):
-    if precision == 64 and isinstance(statistic, ClippedMean):
-        request.applymarker(ONE_TILE)
+@given(stack=warp_stacks(absent=2))
+def test_absent_warps_change_no_bit(precision, statistic, stack):
     config = with_statistic(statistic)
-    found = run(rebuild(stack, 4, size=9), config)
-    assert_same_bits(found, run(rebuild(stack, 4), config))
+    found, wanted = run(stack, config), run(cut_warps(stack, WARPS - 2), config)
+    assert_same_bits(found, wanted)
 
 
 @both_precisions
-@given(stack=warp_stacks(at_least=4, weights=False))
+@given(stack=warp_stacks(absent=2, weights=False))
 def test_absent_warps_change_no_bit_of_a_whole_run(precision, stack):
-    found = run(rebuild(stack, 4, size=9), CoaddConfig())
-    assert_same_bits(found, run(rebuild(stack, 4), CoaddConfig()))
+    found, wanted = run(stack, WHOLE), run(cut_warps(stack, WARPS - 2), WHOLE)
+    assert_same_bits(found, wanted)
 
 
 @pytest.mark.slow
@@ -291,7 +274,7 @@ def test_subregions_are_bitwise_the_same(precision, where, stack):
 def test_results_have_the_precision_of_the_warps():
     with jax.enable_x64(True):
         ones = jnp.ones((2, 3), jnp.float32)
-        found = coadd(stack_warps([Warp(ones, ones)]))
+        found = jax.eval_shape(coadd, stack_warps([Warp(ones, ones)]))
         reals = (found.image, found.variance, found.weight, found.zero_point)
         assert {a.dtype for a in reals} == {np.dtype(np.float32)}
         assert found.mask.dtype == np.uint32
@@ -300,20 +283,29 @@ def test_results_have_the_precision_of_the_warps():
 
 # What the masks say.
 
+MEAN = Mean()
+BAD_PLANES = ("NO_DATA", "BAD", "SAT", "EDGE")
+EVERY_PLANE = PLANES.add("REJECTED", "INEXACT_PSF", *(f"P{i}" for i in range(13)))
+HIGH_PLANES = ("HIGH29", "HIGH31")
 
-def coadd_pixel(*inputs, weights=None, **options):
+
+def coadd_pixel(*inputs, statistic=MEAN, bad_planes=BAD_PLANES, **options):
     """Coadd one pixel, of (value, names of planes) an input.
 
     Returns the coadd and the names of the planes that are set in it.
     """
     warps = [
-        Warp([[value]], [[1.0]], [[PLANES.bits(names.split())]], planes=PLANES)
+        Warp(
+            [[value]], [[1.0]], np.uint32([[PLANES.bits(names.split())]]), planes=PLANES
+        )
         for value, names in inputs
     ]
-    weights = [1.0] * len(warps) if weights is None else weights
-    # One size for all, so that most share a compilation.
-    stack = stack_warps(warps, weights=weights, size=12)
-    found = run(stack, CoaddConfig(interpolate=False, **options))
+    # One size and few configurations, so that most share a compilation.
+    stack = stack_warps(warps, weights=[1.0] * len(warps), size=10)
+    config = CoaddConfig(
+        statistic=statistic, bad_planes=bad_planes, interpolate=False, **options
+    )
+    found = run(stack, config)
     mask = int(found.mask[0, 0])
     names = {name for name in found.planes.used if mask >> found.planes.bit(name) & 1}
     return found, names
@@ -333,13 +325,12 @@ def test_a_plane_is_set_strictly_above_its_threshold(precision, n_saturated, nam
 
 
 def test_other_rejected_inputs_are_not_in_the_fraction(precision):
-    # 1 of 9 + 1 is not above 0.1, and 1 of 8 + 1 is; the tenth is left out.
+    # 1 of 8 + 1 is above 0.1, although 1 of 10 is not.
     inputs = [GOOD] * 8 + [(1.0, "BAD"), (1.0, "SAT")]
     assert "SAT" in coadd_pixel(*inputs)[1]
-    assert "SAT" not in coadd_pixel(GOOD, *inputs)[1]
 
 
-def test_a_threshold_needs_a_rejected_input_and_not_a_bad_plane(precision):
+def test_a_threshold_needs_a_rejected_input_and_not_a_bad_plane():
     thresholds = {"SAT": 0.1, "CR": 0.1}
     inputs = [GOOD] * 3 + [(1.0, "CR BAD")]
     assert "CR" in coadd_pixel(*inputs, mask_thresholds=thresholds)[1]
@@ -355,12 +346,12 @@ def test_a_threshold_needs_a_rejected_input_and_not_a_bad_plane(precision):
     ],
     ids=["masked", "NaN", "none"],
 )
-def test_a_rejected_input_opens_the_mapping_of_all(precision, other, names):
+def test_a_rejected_input_opens_the_mapping_of_all(other, names):
     _, found = coadd_pixel((1.0, "EDGE"), other, bad_planes=("SAT",))
     assert found == names
 
 
-def test_without_inputs_no_data_replaces_all_but_the_mapping(precision):
+def test_without_inputs_no_data_replaces_all_but_the_mapping():
     found, names = coadd_pixel((1.0, "SAT CR"), (2.0, "EDGE DETECTED"), (np.nan, "CR"))
     assert names == {"NO_DATA", "REJECTED", "SENSOR_EDGE", "INEXACT_PSF"}
     assert np.isnan(found.image[0, 0])
@@ -369,26 +360,26 @@ def test_without_inputs_no_data_replaces_all_but_the_mapping(precision):
     assert found.n_image[0, 0] == 1
 
 
-def test_a_clipped_input_sets_clipped_and_leaves_its_mask(precision):
+def test_a_clipped_input_sets_clipped_and_leaves_its_mask():
     inputs = [(x, "") for x in (1.0, 2.0, 2.0, 3.0)] + [(90.0, "CR")]
-    found, names = coadd_pixel(*inputs)
+    found, names = coadd_pixel(*inputs, statistic=ClippedMean())
     assert names == {"CLIPPED", "INEXACT_PSF", "CR"}
     assert found.image[0, 0] == 2
     assert found.n_image[0, 0] == 5
-    assert coadd_pixel(*inputs, statistic=Mean())[1] == {"CR"}
+    assert coadd_pixel(*inputs)[1] == {"CR"}
 
 
-def test_clipped_is_kept_of_rejected_inputs(precision):
+def test_clipped_is_kept_of_rejected_inputs():
     _, names = coadd_pixel(GOOD, (1.0, "BAD CLIPPED"))
     assert names == {"REJECTED", "CLIPPED", "INEXACT_PSF"}
 
 
 @pytest.mark.parametrize("name", ["SENSOR_EDGE", "CLIPPED"])
-def test_inexact_psf_follows_planes_of_the_inputs(precision, name):
+def test_inexact_psf_follows_planes_of_the_inputs(name):
     assert coadd_pixel(GOOD, (1.0, name))[1] == {name, "INEXACT_PSF"}
 
 
-def test_removed_planes_reach_nothing_but_n_image(precision):
+def test_removed_planes_reach_nothing_but_n_image():
     found, names = coadd_pixel(
         (1.0, "SUSPECT"), (3.0, "NOT_DEBLENDED"), bad_planes=("SUSPECT",),
         remove_planes=("SUSPECT", "NOT_DEBLENDED"),
@@ -398,30 +389,42 @@ def test_removed_planes_reach_nothing_but_n_image(precision):
     assert found.n_image[0, 0] == 1
 
 
-def test_a_variance_of_zero_is_no_data(precision):
+def test_a_variance_of_zero_is_no_data():
     found, names = coadd_pixel((1.0, ""), (3.0, ""), statistic=Minimum())
     assert names == {"NO_DATA"}
     assert found.image[0, 0] == 1
 
 
-@pytest.mark.parametrize("name", ["HIGH29", "HIGH31"])
-def test_the_highest_bits_are_planes_like_all_others(precision, name):
+@pytest.mark.parametrize("name", HIGH_PLANES)
+def test_the_highest_bits_are_planes_like_all_others(name):
     assert coadd_pixel(GOOD, (1.0, name))[1] == {name}
-    options = {"bad_planes": (name,), "mask_thresholds": {name: 0.4}}
-    found, names = coadd_pixel(GOOD, (5.0, name), **options)
+    thresholds = dict.fromkeys(HIGH_PLANES, 0.4)
+    found, names = coadd_pixel(
+        GOOD, (5.0, name), bad_planes=HIGH_PLANES, mask_thresholds=thresholds
+    )
     assert names == {name, "REJECTED", "INEXACT_PSF"}
     assert found.image[0, 0] == 1
 
 
-def test_holes_are_filled_and_marked(precision):
-    rng = np.random.default_rng(3)
-    image = jnp.asarray(rng.normal(100, 1, (3, 8)), float)
-    mask = np.zeros((3, 8), np.uint32)
-    mask[1, 4] = PLANES.bits(["NO_DATA"])
-    warps = [Warp(image, jnp.ones_like(image), mask)] * 2
-    found = coadd(stack_warps(warps))
+@given(seed=st.integers(0, 99))
+def test_every_bit_of_the_inputs_used_is_set(seed):
+    # Also where the bits would be a NaN or a tiny number, taken for a float.
+    bits = np.random.default_rng(seed).integers(0, 2**32, (2, 1, 40), np.uint32)
+    bits &= ~np.uint32(PLANES.bits([*BAD_PLANES, "NOT_DEBLENDED"]))
+    ones = np.ones((1, 40))
+    warps = [Warp(ones, ones, mask, planes=EVERY_PLANE) for mask in bits]
+    found = run(stack_warps(warps, weights=[1.0, 1.0]), with_statistic(MEAN))
+    kept = ~np.uint32(found.planes.bits(["INEXACT_PSF"]))
+    np.testing.assert_array_equal(found.mask & kept, (bits[0] | bits[1]) & kept)
+
+
+@both_precisions
+@given(stack=warp_stacks(weights=False))
+def test_holes_are_filled_and_marked(precision, stack):
+    found = run(stack, WHOLE)
     bits = found.planes.bits(["NO_DATA", "INTRP"])
-    np.testing.assert_array_equal((found.mask & bits) == bits, mask != 0)
+    empty = ~good_pixels(stack).any(axis=0)
+    np.testing.assert_array_equal((found.mask & bits) == bits, empty)
     assert np.isfinite(found.image).all()
     assert (found.variance > 0).all()
 
@@ -447,11 +450,11 @@ def test_interpolation_of_counts_is_refused():
         CoaddConfig(statistic=UsedCount())
 
 
-def test_used_and_clipped_inputs_are_counted_by_warp(precision):
+def test_used_and_clipped_inputs_are_counted_by_warp():
     values = [[1.0, 1.0], [2.0, 2.0], [2.0, 2.0], [3.0, np.nan], [90.0, 3.0]]
     warps = [Warp([row], [[1.0, 1.0]]) for row in values]
     stack = stack_warps(warps, weights=[1.0] * 5, size=6)
-    _, counts = stack_and_count(stack, PLAIN)
+    _, counts = jax.jit(stack_and_count)(stack, PLAIN)
     np.testing.assert_array_equal(counts[0], [2, 2, 2, 1, 2, 0])
     np.testing.assert_array_equal(counts[1], [0, 0, 0, 0, 1, 0])
 
@@ -545,16 +548,17 @@ def test_a_whole_run_equals_the_reference(precision, stack):
     sure, image_off, variance_off = bounds_of(stack, "MEANCLIP", wanted.weights)
     # What fills the holes comes from other pixels, and from the median of all.
     assume(sure.all())
-    config = dataclasses.replace(PLAIN, interpolate=True)
-    found = jax.tree.map(np.asarray, run(stack, config))
+    found = jax.tree.map(np.asarray, run(stack, WHOLE))
     np.testing.assert_array_equal(found.mask, wanted.mask)
     np.testing.assert_array_equal(found.n_image, wanted.n_image)
     # In 32 bits the weights are off by some eps a pixel of their plane, which moves a
     # mean like the terms of a sum. No weights of an interpolation add up to over 4.
+    # A filled pixel that is read again has 32 bits, whatever is computed in.
+    again = float(np.finfo(np.float32).eps)
     for name, off in (("image", image_off), ("variance", variance_off)):
         assert_close(
             getattr(found, name),
             getattr(wanted, name),
-            allowed=4 * 20 * off.max(),
+            allowed=4 * (20 * off.max() + again * np.abs(getattr(wanted, name)).max()),
             label=name,
         )
