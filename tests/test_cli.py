@@ -1,14 +1,11 @@
 """The command as a user meets it: what it writes, what it says, and how it ends."""
 
 import errno
-import json
 import os
 import sys
 
-import numpy as np
 import pytest
 from astropy.io import fits
-from astropy.table import Table
 
 from jaxcoadd import cli, io
 from jaxcoadd.assembly import run as assembly_run
@@ -17,9 +14,10 @@ from tests import fits_files as files
 from tests.warp_files import (
     assemble,
     assert_same_planes,
-    make_scene,
     planes_of,
+    raising,
     run,
+    strict_json,
     write_warp,
     write_warps,
 )
@@ -40,13 +38,6 @@ def output(tmp_path):
 def left_in(output):
     """Return what is in the folder of the output, but for the warps."""
     return sorted(set(os.listdir(output.parent)) - {"warps"})
-
-
-def raising(error):
-    def fail(*arguments, **options):
-        raise error
-
-    return fail
 
 
 def test_warps_become_a_coadd(warps, output, capsys):
@@ -104,11 +95,6 @@ def test_quiet_says_nothing_and_verbose_every_input(warps, output, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0].strip() for line in lines[2:]] == list(map(str, warps))
     assert "pixels used" in lines[2] and "clipped" in lines[2]
-
-
-def strict_json(text):
-    """Read JSON as the standard has it."""
-    return json.loads(text, parse_constant=raising(ValueError("not JSON")))
 
 
 def test_json_is_valid_and_has_every_input(warps, output, tmp_path, capsys):
@@ -177,7 +163,7 @@ def test_a_broken_catalogue_is_refused_before_any_pixel_is_read(
         (["--config", "none.toml"], "none.toml cannot be read: No such file"),
         (["--memory", "100MB"], "memory of 100 MiB is too little for 2 warps of 40 x"),
         (["--memory", "lots"], "'lots' is not an amount as 800MB or 2GB"),
-        (["--memory", "-1GB"], "is not an amount as 800MB or 2GB"),
+        (["--memory=-1GB"], "is not an amount as 800MB or 2GB"),
         (["--min-inputs", "3"], "--min-inputs is 3 and 2 warps are given"),
         (["--min-inputs", "0"], "'0' is not a whole number above 0"),
         (["-q", "-v"], "not allowed with argument"),
@@ -323,67 +309,6 @@ def test_help_is_given_with_the_exit_codes(command, capsys):
     assert text.startswith("usage: jaxcoadd")
     if command in ([], ["assemble"]):
         assert "130 interrupted" in " ".join(text.split())
-
-
-def test_inspect_describes_a_warp(warps, capsys):
-    assert run("inspect", warps[0]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert "kind: warp, layout afw" in lines and "shape: 40 x 50" in lines
-    assert "identifier: 100" in lines and "seeing: not stated" in lines
-    assert "not finite: 120" in lines
-    assert any(line.startswith("masked: BAD ") for line in lines)
-    assert run("inspect", "--json", warps[0]) == 0
-    found = strict_json(capsys.readouterr().out)
-    nan = np.isnan(make_scene(0).image)
-    assert found["masked"]["NO_DATA"] == pytest.approx(nan.mean())
-
-
-def test_inspect_describes_a_coadd(warps, output, tmp_path, capsys):
-    bare = write_warp(tmp_path, 5, cards={"MAGZERO": None}, name="bare.fits")
-    assemble([*warps, bare], output, "-q")
-    capsys.readouterr()
-    assert run("inspect", output) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert "kind: coadd" in lines and "inputs: 2" in lines
-    assert f"left out: {bare}" in lines and "depth: 0 to 2 warps" in lines
-    assert "hdus with checksums: 8" in lines and "  sigma_clip: 3.0" in lines
-    assert run("inspect", "--json", output) == 0
-    assert strict_json(capsys.readouterr().out)["depth"] == [0, 2]
-
-
-def test_inspect_says_what_is_wrong(warps, output, tmp_path, capsys):
-    assemble(warps, output, "-q")
-    files.flip_byte(output, 1, 150)
-    text = tmp_path / "a.txt"
-    text.write_text("a,b\n")
-    table = tmp_path / "t.fits"
-    Table({"a": [1]}).write(table)
-    for path, message in [
-        (output, "HDU 1 (IMAGE) of"),
-        (text, "a.txt is not a FITS file: it begins with"),
-        (table, "t.fits has no HDU IMAGE or SCI; it has 0 PRIMARY, 1 no name"),
-        (tmp_path / "none.fits", "none.fits does not exist; check its name"),
-        (tmp_path, "is a folder, not a FITS file"),
-    ]:
-        assert run("inspect", path) == 3
-        (line,) = capsys.readouterr().err.splitlines()
-        assert message in line
-
-
-def test_doctor_finds_this_installation_well(capsys):
-    assert run("doctor") == 0
-    out = capsys.readouterr().out
-    assert "jaxcoadd " in out and "devices: " in out
-    assert "sample data: 17 warps" in out and "warps: right" in out
-
-
-def test_doctor_says_what_is_not_well(capsys, monkeypatch):
-    from jaxcoadd.assembly import doctor
-
-    monkeypatch.setattr(doctor, "_check_coadds", raising(ValueError("is wrong")))
-    assert run("doctor") == 2
-    out = capsys.readouterr().out
-    assert "FAILED, ValueError: is wrong" in out and "sample data: 17" in out
 
 
 def test_the_primary_header_names_what_the_warps_share(tmp_path, output):

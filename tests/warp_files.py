@@ -1,5 +1,6 @@
 """Small warps in files, for tests of whole runs."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -78,3 +79,17 @@ def assert_same_planes(first, second):
             wanted[name].view(f"u{plane.itemsize}"),
             err_msg=name,
         )
+
+
+def raising(error):
+    """Make a function that raises an error, whatever it is given."""
+
+    def fail(*arguments, **options):
+        raise error
+
+    return fail
+
+
+def strict_json(text):
+    """Read JSON as the standard has it, without NaN."""
+    return json.loads(text, parse_constant=raising(ValueError("not JSON")))

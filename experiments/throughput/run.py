@@ -234,10 +234,11 @@ def main():
     path = HERE / "results.json"
     known = json.loads(path.read_text()) if path.exists() else {}
     known |= {"machine": describe_machine(), "seed": options.seed, "n_30": results}
+    path.write_text(json.dumps(known, indent=1) + "\n")
     if options.depths:
         known["by_depth"] = race_depths(options)
+        path.write_text(json.dumps(known, indent=1) + "\n")
         draw(known["by_depth"], HERE / "throughput.png")
-    path.write_text(json.dumps(known, indent=1) + "\n")
     return 0 if not options.check or check(results, options.absolute) else 1
 
 

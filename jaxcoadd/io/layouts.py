@@ -233,8 +233,9 @@ def _search(hdus: Sequence[Hdu], role: str) -> Hdu:
                 return hdu
     if role in _POSITIONS:
         index = _POSITIONS[role] + (0 if hdus[0].shape else 1)
-        if index < len(hdus) and not (hdus[index].name or hdus[index].kind):
-            return hdus[index]
+        unnamed = [h for h in hdus[index : index + 1] if not (h.name or h.kind)]
+        if unnamed and not unnamed[0].is_table:
+            return unnamed[0]
     or_none = " (or has_mask = false)" if role == "mask" else ""
     raise InputError(
         f"{hdus[0].path} has no HDU {' or '.join(labels)}; it has {list_hdus(hdus)}; "

@@ -148,7 +148,14 @@ def _select(values, fractions):
         in_axes=1,
         out_axes=1,
     )(values, values != rejected_value(values.dtype))
-    origin = found[len(fractions) // 2]
+    # The origin is a value of the stack, as it is where a network sorts.
+    middle = found[len(fractions) // 2]
+    least = jnp.where(jnp.isnan(middle), jnp.nan, -rejected_value(values.dtype))
+    origin = fold_warps(
+        lambda below, x: jnp.where(x <= middle, jnp.maximum(below, x), below),
+        least.astype(values.dtype),
+        values,
+    )
     return Quantiles(origin, tuple(row - origin for row in found))
 
 

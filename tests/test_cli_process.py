@@ -1,0 +1,219 @@
+"""The command as a process: its speed, its terminal, and the signals that end it."""
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jaxcoadd import io
+from jaxcoadd.assembly import make_plan, read_settings
+from jaxcoadd.assembly.progress import _PlainLine
+from tests import fits_files as files
+from tests.warp_files import PLANES, write_warps
+
+ENVIRONMENT = {
+    key: value for key, value in os.environ.items() if key != "XLA_FLAGS"
+} | {"JAX_PLATFORMS": "cpu", "PYTHONUNBUFFERED": "1"}
+MODULE = [sys.executable, "-m", "jaxcoadd"]
+
+STOPPED = """
+import os, signal, sys
+from jaxcoadd.io import atomic
+from jaxcoadd.cli import main
+number = getattr(signal, sys.argv[1])
+real = os.fsync
+atomic.os.fsync = lambda handle: (real(handle), os.kill(os.getpid(), number))
+sys.exit(main(sys.argv[2:]))
+"""
+"""Runs the command, which is sent a signal while it writes."""
+
+
+def start(command, **options):
+    return subprocess.run(
+        [str(part) for part in command],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT,
+        timeout=300,
+        **options,
+    )
+
+
+@pytest.fixture
+def warps(tmp_path):
+    folder = tmp_path / "warps"
+    folder.mkdir()
+    return write_warps(folder, 2)
+
+
+@pytest.fixture
+def output(tmp_path):
+    return tmp_path / "coadd.fits"
+
+
+def left_in(output):
+    """Return what is in the folder of the output, but for the warps."""
+    return sorted(set(os.listdir(output.parent)) - {"warps"})
+
+
+LOADED = """
+import sys, time
+start = time.process_time()
+from jaxcoadd.cli import main
+code = main(["assemble", "--help"])
+seconds = time.process_time() - start
+heavy = {"jax", "numpy", "astropy", "equinox", "matplotlib"} & set(sys.modules)
+print(code, sorted(heavy), f"{seconds:.3f}", file=sys.stderr)
+"""
+
+
+def test_help_is_quick_and_loads_no_jax():
+    done = start([sys.executable, "-c", LOADED])
+    code, heavy, seconds = done.stderr.rsplit(maxsplit=2)
+    assert (code, heavy) == ("0", "[]")
+    # Of the processor, for other processes may be running; Python itself comes on top.
+    assert float(seconds) < 0.2
+    assert "--dry-run" in done.stdout
+
+
+def test_the_package_runs_as_a_module_and_is_silent_in_a_pipe(warps, output):
+    done = start([*MODULE, "assemble", *warps, "--output", output])
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert len(done.stdout.splitlines()) == 2 and "\r" not in done.stdout
+    assert io.verify_file(output) == 8
+
+
+def test_errors_are_one_line_and_no_traceback(output):
+    done = start([*MODULE, "assemble", "*.fits", "--output", output])
+    assert done.returncode == 3
+    assert "no file has a name as *.fits; check the folder" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def on_a_terminal(command):
+    """Run a command with a terminal for its errors, and return what that shows."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [str(part) for part in command],
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+        env=ENVIRONMENT | {"TERM": "xterm", "COLUMNS": "120"},
+    )
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            part = os.read(ours, 65536)
+        except OSError:  # the other end is closed
+            break
+        if not part:
+            break
+        shown += part
+    os.close(ours)
+    return process.wait(timeout=60), shown.decode(errors="replace")
+
+
+def test_a_terminal_shows_rate_and_time_left(warps, output):
+    code, shown = on_a_terminal([*MODULE, "assemble", *warps, "--output", output])
+    assert code == 0
+    assert "weigh" in shown and "write" in shown
+    assert "B/s" in shown and "0:00" in shown
+    assert on_a_terminal(
+        [*MODULE, "assemble", *warps, "--output", output, "-q", "--overwrite"]
+    ) == (0, "")
+
+
+def test_a_plain_line_shows_rate_and_time_left(capsys):
+    line = _PlainLine()
+    line.start = time.monotonic() - 2
+    line.update("weigh", 20_000_000, 60_000_000)
+    line.end()
+    shown = capsys.readouterr().err
+    assert shown == "\rweigh  20 of 60 MB, 10 MB/s, 4 s left  \n"
+
+
+@pytest.mark.parametrize(
+    ("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)]
+)
+def test_a_signal_while_writing_leaves_nothing(warps, output, name, code):
+    command = ["assemble", *warps, "--output", output]
+    done = start([sys.executable, "-c", STOPPED, name, *command])
+    assert done.returncode == code
+    assert done.stderr == "jaxcoadd: interrupted; nothing was written\n"
+    assert left_in(output) == []
+
+
+def test_a_hangup_that_is_ignored_stays_so(warps, output):
+    command = ["assemble", *warps, "--output", output]
+    ignoring = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+    done = start([sys.executable, "-c", ignoring + STOPPED, "SIGHUP", *command])
+    assert done.returncode == 0
+    assert io.verify_file(output) == 8
+
+
+def test_a_killed_run_leaves_the_old_file_and_does_not_hinder_the_next(warps, output):
+    output.write_text("old")
+    command = ["assemble", *warps, "--output", output, "--overwrite"]
+    done = start([sys.executable, "-c", STOPPED, "SIGKILL", *command])
+    assert done.returncode == -signal.SIGKILL
+    assert output.read_text() == "old"
+    assert start([*MODULE, *command]).returncode == 0
+    assert io.verify_file(output) == 8
+
+
+def test_a_closed_pipe_and_closed_outputs_do_not_matter(warps, output):
+    command = f"{sys.executable} -m jaxcoadd inspect {warps[0]}"
+    shell = ["bash", "-o", "pipefail", "-c"]
+    done = start([*shell, f"{command} | true"])
+    assert (done.returncode, done.stderr) == (0, "")
+    done = start([*shell, f"{command} >&- 2>&-"])
+    assert done.returncode == 0
+
+
+PEAK = """
+import resource, sys
+from jaxcoadd.cli import main
+code = main(sys.argv[1:])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
+sys.exit(code)
+"""
+
+
+def write_large(folder, number, size):
+    """Write warps whose pixels are large enough to be seen in the memory."""
+    for index in range(number):
+        rng = np.random.default_rng(index)
+        shape = (size, size)
+        scene = files.Scene(
+            rng.normal(0, 1, shape).astype(np.float32),
+            rng.uniform(0.9, 1.1, shape).astype(np.float32),
+            (rng.random(shape) < 0.05).astype(np.uint32),
+        )
+        cards = {"VISIT": index, "MAGZERO": 27.0}
+        yield files.write_afw(
+            Path(folder) / f"{index}.fits", scene, planes=PLANES, cards=cards
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss counts kibibytes there")
+@pytest.mark.parametrize(
+    ("memory", "keep"), [("800MB", True), ("650MB", False)], ids=["once", "twice"]
+)
+def test_a_run_keeps_to_its_memory(tmp_path, output, memory, keep):
+    warps = list(write_large(tmp_path, 12, 1200))
+    mebibytes = int(memory.removesuffix("MB"))
+    plan = make_plan(warps, read_settings(), memory=mebibytes << 20)
+    assert plan.keep == keep and plan.subregions > 1
+    command = ["assemble", *warps, "--output", output, "--memory", memory]
+    done = start([sys.executable, "-c", PEAK, *command])
+    assert done.returncode == 0
+    assert int(done.stderr) / 1024 < mebibytes
