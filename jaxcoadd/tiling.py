@@ -36,8 +36,9 @@ def over_tiles(function: Callable, *, tile_size: int | None = None) -> Callable:
     Returns
     -------
     Callable
-        The same function for arrays whose last two axes are (y, x). The tile size
-        changes no bit of the result.
+        The same function for arrays whose last two axes are (y, x). All tiles have
+        one size, so that a part of an image gives the bits of the whole. Another
+        size may round the last bit otherwise.
 
     Notes
     -----
