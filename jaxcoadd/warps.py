@@ -178,7 +178,7 @@ def stack_warps(
     if missing < 0:
         raise ValueError(f"{len(warps)} warps do not fit into a stack of {size}")
     planes = unite_planes(warp.planes for warp in warps)
-    dtype = jnp.result_type(*(warp.image.dtype for warp in warps))
+    dtype = max((warp.image.dtype for warp in warps), key=lambda kind: kind.itemsize)
 
     def padded(arrays, fill):
         array = jnp.stack([jnp.asarray(a) for a in arrays])

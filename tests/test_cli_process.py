@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from jaxcoadd import io
-from jaxcoadd.assembly import make_plan, read_settings
 from jaxcoadd.assembly.progress import _PlainLine
 from tests import fits_files as files
 from tests.warp_files import PLANES, write_warps
@@ -201,19 +200,3 @@ def write_large(folder, number, size):
         yield files.write_afw(
             Path(folder) / f"{index}.fits", scene, planes=PLANES, cards=cards
         )
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss counts kibibytes there")
-@pytest.mark.parametrize(
-    ("memory", "keep"), [("800MB", True), ("650MB", False)], ids=["once", "twice"]
-)
-def test_a_run_keeps_to_its_memory(tmp_path, output, memory, keep):
-    warps = list(write_large(tmp_path, 12, 1200))
-    mebibytes = int(memory.removesuffix("MB"))
-    plan = make_plan(warps, read_settings(), memory=mebibytes << 20)
-    assert plan.keep == keep and plan.subregions > 1
-    command = ["assemble", *warps, "--output", output, "--memory", memory]
-    done = start([sys.executable, "-c", PEAK, *command])
-    assert done.returncode == 0
-    assert int(done.stderr) / 1024 < mebibytes
