@@ -47,12 +47,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return options.run(options)
         except KeyboardInterrupt as stop:
             number = getattr(stop, "number", signal.SIGINT)
-            return _fail(_SIGNALLED + number, "interrupted; nothing was written")
+            return _fail(_SIGNALLED + number, f"interrupted{_fate(options)}")
         except Exception as error:
             code = _exit_code(error)
             if code is None:
                 raise
-            return _fail(code, _sentence(code, error))
+            memory = f"out of memory{_fate(options)}; give less with --memory"
+            return _fail(code, memory if code == MEMORY else str(error))
 
 
 @contextlib.contextmanager
@@ -92,10 +93,12 @@ def _exit_code(error: Exception) -> int | None:
     return None
 
 
-def _sentence(code: int, error: Exception) -> str:
-    if code == MEMORY:
-        return "out of memory; nothing was written; give less with --memory"
-    return str(error)
+def _fate(options: argparse.Namespace) -> str:
+    """Say what has become of the output of a run that ended early."""
+    written = getattr(options, "written", None)
+    if written is None:
+        return ""
+    return f"; {options.output} is written" if written else "; nothing was written"
 
 
 def _fail(code: int, message: str) -> int:
@@ -113,6 +116,9 @@ def _say(text: str) -> None:
 
 def _print(text: str, stream: TextIO | None) -> None:
     """Print; where nobody reads any more, let all that follows go nowhere."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    # Names of files may hold what is no text.
+    text = text.encode(encoding, "backslashreplace").decode(encoding)
     try:
         print(text, file=stream, flush=True)
     except OSError:
@@ -231,6 +237,7 @@ def _count(text: str) -> int:
 
 
 def _assemble(options: argparse.Namespace) -> int:
+    options.written = False
     _check_arguments(options)
     from jaxcoadd.assembly import report
     from jaxcoadd.assembly.settings import read_settings
@@ -339,6 +346,7 @@ def _run(options: argparse.Namespace, settings, plan, regions):
             cards=result.cards,
             overwrite=options.overwrite,
         )
+        options.written = True
     return result
 
 

@@ -125,12 +125,14 @@ def allowed(name, values, variances, weights, eps, *, scaling=0, error="variance
     off = np.where(np.isnan(bound.variance), np.inf, bound.variance)
     squares = 2 * (n - 1) / n**2
     scatter_off = off / np.sqrt(sums.variance) if sums.variance > 2 * off else np.inf
-    mean_off = _mean_error_off(sums, variances, weights, off, eps, scaling, error)
+    # Some results are NaN where rounding makes the sample variance less than 0.
+    sign_off = off if abs(sums.variance) > off else np.inf
+    mean_off = _mean_error_off(sums, variances, weights, sign_off, eps, scaling, error)
     match name.removesuffix("CLIP"):
         case "MEAN":
             return bound.mean, mean_off
         case "MEDIAN":
-            return bound.mean, np.pi / 2 / n * off
+            return bound.mean, np.pi / 2 / n * sign_off
         case "VARIANCE":
             return off, squares * off * (2 * abs(sums.variance) + off)
         case "STDEV":

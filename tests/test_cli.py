@@ -8,6 +8,7 @@ import pytest
 from astropy.io import fits
 
 from jaxcoadd import cli, io
+from jaxcoadd.assembly import report
 from jaxcoadd.assembly import run as assembly_run
 from jaxcoadd.io import atomic
 from tests import fits_files as files
@@ -86,6 +87,14 @@ def test_relative_paths_and_links_are_followed(warps, tmp_path, monkeypatch):
         "link.fits",
         "warps/w1.fits",
     ]
+
+
+def test_names_that_are_no_text_are_shown_with_backslashes(tmp_path, output, capsys):
+    odd = write_warp(tmp_path, 0, name=os.fsdecode(b"w\xff.fits"))
+    assert assemble([odd, tmp_path / os.fsdecode(b"\xfe.fits")], output, "-v") == 0
+    out, err = capsys.readouterr()
+    assert "w\\udcff.fits: weight" in out and "\\udcfe.fits does not exist" in err
+    assert io.read_coadd(output).inputs["file"][0].endswith("w\\udcff.fits")
 
 
 def test_quiet_says_nothing_and_verbose_every_input(warps, output, capsys):
@@ -262,6 +271,13 @@ def test_what_goes_wrong_while_writing_leaves_nothing(
     assert assemble(warps, output) == code
     assert message in capsys.readouterr().err
     assert left_in(output) == []
+
+
+def test_an_interruption_after_writing_says_so(warps, output, capsys, monkeypatch):
+    monkeypatch.setattr(report, "result_as_text", raising(KeyboardInterrupt()))
+    assert assemble(warps, output) == 130
+    assert f"interrupted; {output} is written" in capsys.readouterr().err
+    assert io.verify_file(output) == 8
 
 
 def test_memory_that_runs_out_on_a_device_ends_with_5(

@@ -6,15 +6,12 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
-import numpy as np
 import pytest
 
 from jaxcoadd import io
 from jaxcoadd.assembly.progress import _PlainLine
-from tests import fits_files as files
-from tests.warp_files import PLANES, write_warps
+from tests.warp_files import write_warps
 
 ENVIRONMENT = {
     key: value for key, value in os.environ.items() if key != "XLA_FLAGS"
@@ -175,28 +172,3 @@ def test_a_closed_pipe_and_closed_outputs_do_not_matter(warps, output):
     assert (done.returncode, done.stderr) == (0, "")
     done = start([*shell, f"{command} >&- 2>&-"])
     assert done.returncode == 0
-
-
-PEAK = """
-import resource, sys
-from jaxcoadd.cli import main
-code = main(sys.argv[1:])
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
-sys.exit(code)
-"""
-
-
-def write_large(folder, number, size):
-    """Write warps whose pixels are large enough to be seen in the memory."""
-    for index in range(number):
-        rng = np.random.default_rng(index)
-        shape = (size, size)
-        scene = files.Scene(
-            rng.normal(0, 1, shape).astype(np.float32),
-            rng.uniform(0.9, 1.1, shape).astype(np.float32),
-            (rng.random(shape) < 0.05).astype(np.uint32),
-        )
-        cards = {"VISIT": index, "MAGZERO": 27.0}
-        yield files.write_afw(
-            Path(folder) / f"{index}.fits", scene, planes=PLANES, cards=cards
-        )

@@ -89,6 +89,18 @@ def other_grid(folder):
     return write_warp(folder, 9, image_cards=moved)
 
 
+@broken("the WCS of HDU 1 (IMAGE) of * cannot be read (a card is not valid FITS)")
+def card_that_is_a_guess(folder):
+    path = write_warp(folder, 9)
+    content = path.read_bytes()
+    path.write_bytes(
+        content.replace(
+            b"CRVAL1  =                150.0", b"CRVAL1  =              ^ 150.0", 1
+        )
+    )
+    return path
+
+
 @broken("has no pixel that is a finite number; it is empty")
 def empty(folder):
     scene = make_scene(9)

@@ -56,8 +56,12 @@ def as_samples(x, v, w, good, unit=1.0):
 
 
 @jax.jit
+def combine_compiled(samples, statistics):
+    return [each.combine(samples) for each in statistics]
+
+
 def combine(samples, statistics):
-    return jax.tree.map(np.asarray, [each.combine(samples) for each in statistics])
+    return jax.tree.map(np.asarray, combine_compiled(samples, statistics))
 
 
 def assert_equals_reference(found, name, columns, eps, error="variance"):

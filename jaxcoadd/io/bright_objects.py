@@ -50,8 +50,6 @@ class RegionFormatError(InputError):
         reading at once or only shows at the end of the file.
     """
 
-    count: int | None
-
     def __init__(self, message: str, count: int | None = None):
         super().__init__(message)
         self.count = count
@@ -159,11 +157,9 @@ def parse_regions(
             else:
                 wrong.append(f"{where}: {found}")
     if wrong:
-        many = (
-            "1 format error, in"
-            if len(wrong) == 1
-            else (f"{len(wrong)} format errors, the first in")
-        )
+        many = "1 format error, in"
+        if len(wrong) > 1:
+            many = f"{len(wrong)} format errors, the first in"
         raise RegionFormatError(f"{name}: {many} {wrong[0]}", len(wrong))
     if not has_frame:
         raise RegionFormatError(f"{name}: there is no line 'wcs; fk5'")
@@ -289,9 +285,8 @@ def _read_table(path: Path, kind: str) -> tuple[list[BrightObject], dict[str, An
     columns = {name.lower(): table[name] for name in table.colnames}
     kind_column = "kind" if "kind" in columns else "type"
     if kind_column not in columns:
-        raise InputError(
-            _missing(path, "kind", columns, "'circle' or 'box' in each row")
-        )
+        expected = "'circle' or 'box' in each row"
+        raise InputError(_missing(path, "kind", columns, expected))
     kinds = [_plain(value) for value in columns[kind_column]]
     for row, value in enumerate(kinds, start=1):
         if value not in SIZES:

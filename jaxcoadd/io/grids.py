@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 from astropy.io import fits
+from astropy.io.fits.verify import VerifyWarning
 from astropy.wcs import WCS, FITSFixedWarning, NoConvergence
 from astropy.wcs.utils import pixel_to_pixel
 
@@ -110,12 +111,16 @@ def _read_wcs(hdu: Hdu, header: fits.Header) -> WCS | None:
         return None
     try:
         with warnings.catch_warnings():
+            # A card that astropy would guess the value of.
+            warnings.simplefilter("error", VerifyWarning)
             # Old spellings of dates and units, which astropy corrects.
             warnings.simplefilter("ignore", FITSFixedWarning)
             wcs = WCS(header, naxis=2)
             known = wcs.has_celestial
     except Exception as error:
         reason = " ".join(str(error).split())
+        if isinstance(error, VerifyWarning):
+            reason = "a card is not valid FITS"
         raise InputError(
             f"the WCS of {hdu} cannot be read ({reason}); correct the header"
         ) from error
