@@ -24,6 +24,9 @@ PixelFlags = UInt32[Array, " pixel"]
 PixelCount = Int[Array, " pixel"]
 PixelKept = Bool[Array, " pixel"]
 
+AnyValues = Float[Array, "*warp pixel"]
+AnyKept = Bool[Array, "*warp pixel"]
+
 PerWarp = Float[Array, " warp"]
 Present = Bool[Array, " warp"]
 FloatScalar = float | Float[Array, ""]

@@ -366,7 +366,7 @@ def _inspect(options: argparse.Namespace) -> int:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from jaxcoadd.assembly.doctor import check_installation
+    from jaxcoadd.doctor import check_installation
 
     return DONE if check_installation(_say) else USAGE
 

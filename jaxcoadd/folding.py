@@ -5,7 +5,8 @@ from typing import TypeVar
 
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Shaped
+from jax.typing import ArrayLike
+from jaxtyping import Array, Bool, Shaped
 
 UNROLLED = 48
 CHUNK = 32
@@ -46,7 +47,9 @@ def fold_warps(
     return _fold_rows(step, carry, tuple(a[whole:] for a in arrays))
 
 
-def add_where(kept, total, term):
+def add_where(
+    kept: Bool[Array, "*shape"], total: Shaped[Array, "*shape"], term: ArrayLike
+) -> Shaped[Array, "*shape"]:
     """Add a term to a sum where it is kept.
 
     A CPU with masks does this in one instruction; to add 0 elsewhere takes two.

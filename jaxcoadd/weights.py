@@ -121,7 +121,9 @@ class WarpWeights(AbstractWeighting):
         usable = stack.present & (weights > 0) & ~empty
         return jnp.where(usable, _as_stored(weights), 0), usable
 
-    def weigh_pixels(self, weights: PerWarp, variances: Values):
+    def weigh_pixels(
+        self, weights: PerWarp, variances: Values
+    ) -> tuple[Weights, PixelValues | FloatScalar]:
         """Return the weights of a run of pixels, and the unit they are in."""
         unit = power_of_two(jnp.abs(weights).max())
         return (weights / unit)[:, None], unit
@@ -138,7 +140,9 @@ class VarianceWeights(AbstractWeighting):
         """Return ones, and the warps that are present."""
         return jnp.ones_like(stack.zero_point), stack.present
 
-    def weigh_pixels(self, weights: PerWarp, variances: Values):
+    def weigh_pixels(
+        self, weights: PerWarp, variances: Values
+    ) -> tuple[Weights, PixelValues | FloatScalar]:
         """Return the inverse variances, in units of the largest finite one."""
         inverse = _as_stored(1 / variances)
         size = fold_warps(
@@ -159,6 +163,8 @@ class EqualWeights(AbstractWeighting):
         """Return ones, and the warps that are present."""
         return jnp.ones_like(stack.zero_point), stack.present
 
-    def weigh_pixels(self, weights: PerWarp, variances: Values):
+    def weigh_pixels(
+        self, weights: PerWarp, variances: Values
+    ) -> tuple[Weights, PixelValues | FloatScalar]:
         """Return ones."""
         return jnp.ones_like(weights)[:, None], jnp.ones_like(weights[0])

@@ -34,6 +34,18 @@ def pytest_addoption(parser):
     parser.addoption(
         "--data", type=Path, default=None, help="folder with saao_kb13475, whole"
     )
+    parser.addoption(
+        "--exhaustive", action="store_true", help="also run tests of many minutes"
+    )
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out what takes many minutes, unless asked."""
+    if not config.getoption("--exhaustive"):
+        skip = pytest.mark.skip(reason="takes many minutes; needs --exhaustive")
+        for item in items:
+            if item.get_closest_marker("exhaustive"):
+                item.add_marker(skip)
 
 
 @pytest.fixture(params=[32, 64], ids=["32bit", "64bit"])

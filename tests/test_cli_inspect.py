@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from astropy.table import Table
 
-from jaxcoadd.assembly import doctor
+from jaxcoadd import doctor
 from tests import fits_files as files
 from tests.warp_files import (
     assemble,

@@ -20,7 +20,7 @@ from jaxcoadd.statistics import (
 from tests.replay.statistics import BY_NAME
 from tests.rounding import allowed, clip
 
-DEEP = ("MEAN", "MEANCLIP", "MEDIAN")
+DEEP = ("MEANCLIP",)
 
 
 def make_columns(n, seed=0):
@@ -56,12 +56,12 @@ def as_samples(x, v, w, good, unit=1.0):
 
 
 @jax.jit
-def combine_compiled(samples, statistics):
-    return [each.combine(samples) for each in statistics]
+def combine_one(samples, statistic):
+    return statistic.combine(samples)
 
 
 def combine(samples, statistics):
-    return jax.tree.map(np.asarray, combine_compiled(samples, statistics))
+    return [jax.tree.map(np.asarray, combine_one(samples, each)) for each in statistics]
 
 
 def assert_equals_reference(found, name, columns, eps, error="variance"):
@@ -106,14 +106,25 @@ def check_depths(depths, names):
             assert_equals_reference(one, name, columns, eps)
 
 
-@pytest.mark.parametrize(
-    "depths",
-    [range(1, 21), pytest.param(range(21, 49), marks=pytest.mark.slow)],
-    ids=["to20", "to48"],
-)
-def test_means_and_medians_equal_the_reference_at_every_depth(depths):
+# Some versions of XLA got short sums wrong once a shorter one had been compiled, so
+# these go up in one process.
+
+
+@pytest.mark.slow
+def test_clipped_means_equal_the_reference_at_every_depth():
     with jax.enable_x64(False):
-        check_depths(depths, DEEP)
+        check_depths(range(1, 41), DEEP)
+
+
+@pytest.mark.slow
+def test_every_statistic_equals_the_reference_at_some_depths():
+    with jax.enable_x64(False):
+        check_depths([1, 2, 3, 4, 8, 9, 17, 33], list(BY_NAME))
+
+
+@pytest.mark.exhaustive
+def test_every_statistic_equals_the_reference_at_every_depth(precision):
+    check_depths(range(1, 41), list(BY_NAME))
 
 
 @pytest.mark.parametrize(
@@ -131,8 +142,9 @@ def test_quantiles_of_very_deep_stacks_equal_the_reference():
     check_depths([1100], ["MEDIAN", "IQRANGE"])
 
 
-def test_every_statistic_equals_the_reference_at_some_depths(precision):
-    check_depths([1, 2, 3, 4, 9], list(BY_NAME))
+def test_every_statistic_equals_the_reference_in_64_bits():
+    with jax.enable_x64(True):
+        check_depths([1, 2, 3, 9], list(BY_NAME))
 
 
 @pytest.mark.parametrize(

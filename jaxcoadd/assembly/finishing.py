@@ -21,7 +21,8 @@ FINISH_ROWS = 256
 
 
 @partial(jax.jit, static_argnames=("planes", "interpolate"))
-def _finish_rows(image, variance, mask, fallback, planes, interpolate):
+def _finish_rows(rows, fallback, planes, interpolate):
+    image, variance, mask = rows
     part = Coadd(
         image=image,
         variance=variance,
@@ -51,9 +52,7 @@ def finish_planes(
         part = slice(start, start + rows)
         fresh = slice(begin - start, rows)
         done = _finish_rows(
-            jnp.asarray(image[part]),
-            jnp.asarray(variance[part]),
-            jnp.asarray(mask[part]),
+            tuple(jnp.asarray(plane[part]) for plane in (image, variance, mask)),
             fallback,
             planes,
             config.interpolate,

@@ -71,7 +71,7 @@ def stack_subregions(
             cube.clear(slice(stop - start, rows), no_data)
         # Nothing of one subregion may be alive when the next one is made.
         pixels = cube.to_device(part, rows, no_data)
-        stacked, counted = _stack(*pixels, weights, config, plan.planes)
+        stacked, counted = _stack(pixels, weights, config, plan.planes)
         del pixels
         for name, plane in planes.items():
             plane[start:stop] = np.asarray(getattr(stacked, name))[: stop - start]
@@ -83,13 +83,12 @@ def stack_subregions(
 
 @partial(jax.jit, static_argnames="planes")
 def _stack(
-    image: jax.Array,
-    variance: jax.Array,
-    mask: jax.Array,
+    pixels: tuple[jax.Array, jax.Array, jax.Array],
     weights: jax.Array,
     config: CoaddConfig,
     planes: MaskPlanes,
 ) -> tuple[Coadd, jax.Array]:
+    image, variance, mask = pixels
     dtype = image.dtype
     n = len(image)
     stack = WarpStack(

@@ -40,7 +40,8 @@ class Weighed:
 
 
 @partial(jax.jit, static_argnames=("bad", "planes"))
-def _weigh(image, variance, mask, config, bad, planes):
+def _weigh(pixels, config, bad, planes):
+    image, variance, mask = pixels
     one = WarpStack(
         image=image[None],
         variance=variance[None],
@@ -85,9 +86,7 @@ def weigh_input(item: Input, plan: Plan, config: CoaddConfig) -> Weighed:
     if reason:
         return Weighed(item.skip(reason), bad_variance=n_bad)
     weight, usable, some_good = _weigh(
-        to_device(strip.image),
-        to_device(strip.variance),
-        to_device(strip.mask),
+        tuple(to_device(plane) for plane in (strip.image, strip.variance, strip.mask)),
         config,
         bad=plan.planes.bits(config.bad_planes),
         planes=plan.planes,

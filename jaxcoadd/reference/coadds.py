@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from .interpolation import fallback_value, interpolate_over
-from .stacks import Stack, stack
+from .stacks import Stack, inputs_here, stack
 from .statistics import plane_clipped_mean
 
 
@@ -121,11 +121,11 @@ def coadd(
     thresholds = {"SAT": 0.1} if mask_thresholds is None else mask_thresholds
     _check_planes(plane_bits, thresholds)
     bits = {name: 1 << bit for name, bit in plane_bits.items()}
-    no_data, edge, clipped = bits["NO_DATA"], bits["EDGE"], bits["CLIPPED"]
+    clip = {"sigma_clip": sigma_clip, "clip_iter": clip_iter}
     bad = sum(bits.get(name, 0) for name in set(bad_planes))
     removed = sum(bits.get(name, 0) for name in set(remove_planes))
     masks = np.asarray(masks).astype(np.uint32)
-    here = np.ones(len(masks), bool) if present is None else np.asarray(present, bool)
+    here = inputs_here(present, len(masks))
 
     # 1. One photometric zero point.
     kind = np.result_type(np.asarray(images).dtype, np.float32)
@@ -133,14 +133,10 @@ def coadd(
 
     # 2. Weights, and which warps can be used.
     if weights is None:
-        clip = {"sigma_clip": sigma_clip, "clip_iter": clip_iter}
         planes = zip(variances, masks, strict=True)
         weights = np.array([warp_weight(v, m, bad, **clip) for v, m in planes])
         here = here & ~np.isnan(images).all(axis=(1, 2)) & (weights > 0)
-    weights = np.asarray(weights, np.float64)
-    if len(weights) != len(here):
-        raise ValueError(f"{len(here)} warps need as many weights")
-    weights = np.where(here, weights, 0.0)
+    weights = _only_here(weights, here)
 
     # 3. How many warps have a good mask; then planes that must not reach the coadd.
     n_image = np.sum((masks[here] & np.uint32(bad)) == 0, axis=0)
@@ -148,26 +144,34 @@ def coadd(
 
     # 4. The statistic, with its mask.
     stacked = stack(
-        images,
-        variances,
-        masks,
+        *(images, variances, masks),
         weights.astype(kind),  # LSST keeps the weights in the type of the pixels
         statistic=statistic,
-        sigma_clip=sigma_clip,
-        clip_iter=clip_iter,
+        **clip,
         error=error,
         bad_bits=bad,
-        no_data_bits=no_data,
-        clipped_bits=clipped,
+        no_data_bits=bits["NO_DATA"],
+        clipped_bits=bits["CLIPPED"],
         thresholds={plane_bits[name]: t for name, t in thresholds.items()},
-        mask_map=[
-            (bad & ~no_data & ~edge & ~clipped, bits["REJECTED"]),
-            (edge, bits["SENSOR_EDGE"]),
-            (clipped, clipped),
-        ],
+        mask_map=_mask_map(bits, bad),
         present=here,
     )
     return _finish(stacked, bits, n_image, weights, interpolate)
+
+
+def _only_here(weights, here) -> np.ndarray:
+    """Set the weights of warps that are not inputs to 0."""
+    weights = np.asarray(weights, np.float64)
+    if len(weights) != len(here):
+        raise ValueError(f"{len(here)} warps need as many weights")
+    return np.where(here, weights, 0.0)
+
+
+def _mask_map(bits, bad) -> list[tuple[int, int]]:
+    """Say what a rejected input leaves in the mask of the coadd."""
+    edge, clipped = bits["EDGE"], bits["CLIPPED"]
+    other = bad & ~(bits["NO_DATA"] | edge | clipped)
+    return [(other, bits["REJECTED"]), (edge, bits["SENSOR_EDGE"]), (clipped, clipped)]
 
 
 def _finish(stacked: Stack, bits, n_image, weights, interpolate) -> Coadd:

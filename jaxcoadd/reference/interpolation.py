@@ -89,8 +89,9 @@ def _usable_points(place, wide, after_run, before_run) -> tuple[str, ...]:
     return tuple(point for point in POINTS[place] if point not in unusable)
 
 
-def _fill(row, first, last, points, values, largest) -> None:
+def _fill(row, run, points, values, largest) -> None:
     """Write the weighted sums of the points into a run."""
+    first, last = run
     n = last - first + 1
     if _two_sided(points):
         substitute = 0.5 * float(values["L1"] + values["R1"])
@@ -110,9 +111,10 @@ def _fill(row, first, last, points, values, largest) -> None:
         row[first + k] = value
 
 
-def _taper(row, first, last, points, values, fallback, largest) -> None:
+def _taper(row, run, points, values, *, fallback, largest) -> None:
     """Fill a long run at an edge: fallback value, then a taper to the good pixels."""
     dummy = row.dtype.type(-1.0)
+    first, last = run
     n = last - first + 1
     if n == len(row):
         row[:] = fallback
@@ -134,28 +136,31 @@ def _taper(row, first, last, points, values, fallback, largest) -> None:
         values = {**values, "R1": fallback, "R2": fallback}
         if n == EDGE + 1:
             values["R2"] = dummy
-    _fill(row, first, last, points, values, largest)
+    _fill(row, (first, last), points, values, largest)
 
 
 def _interpolate_run(
-    row, run, after_run, before_run, fallback, use_fallback_at_edge, largest
+    row, run, near, *, fallback, use_fallback_at_edge, largest
 ) -> None:
-    """Fill one run of a row in place."""
+    """Fill one run of a row in place.
+
+    `near` says whether another run is one good pixel before it, and one after it.
+    """
     first, last = run
     n, columns = last - first + 1, len(row)
     place = _place(first, last, columns)
-    points = _usable_points(place, n >= WIDE, after_run, before_run)
+    points = _usable_points(place, n >= WIDE, *near)
     at = {"L2": first - 2, "L1": first - 1, "R1": last + 1, "R2": last + 2}
     values = {
         point: row[column] if 0 <= column < columns else fallback
         for point, column in at.items()
     }
     if use_fallback_at_edge and place in ("LEFT", "RIGHT") and n > EDGE:
-        _taper(row, first, last, points, values, fallback, largest)
+        _taper(row, run, points, values, fallback=fallback, largest=largest)
     elif n >= WIDE and first < 2 and last >= columns - 2:
         row[first : last + 1] = row[-1] if last == columns - 2 else fallback
     else:
-        _fill(row, first, last, points, values, largest)
+        _fill(row, run, points, values, largest)
 
 
 @np.errstate(invalid="ignore", over="ignore")
@@ -204,11 +209,10 @@ def interpolate_over(
             _interpolate_run(
                 row,
                 (first, last),
-                after_run,
-                before_run,
-                value,
-                use_fallback_at_edge,
-                largest,
+                (after_run, before_run),
+                fallback=value,
+                use_fallback_at_edge=use_fallback_at_edge,
+                largest=largest,
             )
     return out
 

@@ -167,42 +167,47 @@ def stack(
     dtype = np.asarray(variances).dtype
     images, variances, masks = _inputs(images, variances, masks)
     columns = _weights(weighting, weights, variances, dtype)
-    here = np.ones(len(images), bool) if present is None else np.asarray(present, bool)
-    images, variances, masks = images[here], variances[here], masks[here]
-    columns = columns[here]
+    here = inputs_here(present, len(images))
+    images, variances, masks, columns = (
+        planes[here] for planes in (images, variances, masks, columns)
+    )
 
     finite = is_finite(images)
-    accepted = (masks & np.uint32(bad_bits)) == 0
-    good = accepted & finite if nan_safe else accepted
+    good = ((masks & np.uint32(bad_bits)) == 0) & (finite | (not nan_safe))
     # For the least and the greatest, only the start of the search is not NaN-safe.
     used = good & finite if statistic in RANGE else good
+    rules = {"sigma_clip": sigma_clip, "clip_iter": clip_iter, "error": error}
     limits, pairs = _all_thresholds(thresholds or {}), list(mask_map)
     out = _empty_stack(images.shape[1:])
     for y, x in np.ndindex(out.image.shape):
         pixel = (slice(None), y, x)
         result = _statistic(
             statistic,
-            images[pixel],
-            variances[pixel],
+            *(images[pixel], variances[pixel]),
             None if weighting == "none" else columns[pixel],
             good[pixel],
-            sigma_clip=sigma_clip,
-            clip_iter=clip_iter,
-            error=error,
+            **rules,
         )
-        out.image[y, x] = result.value
-        out.variance[y, x] = result.variance
-        out.n_point[y, x] = result.n_point
-        out.weight[y, x] = result.weight
-        mask = _stack_mask(masks[pixel], columns[pixel], used[pixel], limits)
-        if result.n_point == 0:
-            mask = no_data_bits
-        if result.n_clipped > 0:
-            mask |= clipped_bits
+        _put(out, (y, x), result)
+        mask = no_data_bits
+        if result.n_point > 0:
+            mask = _stack_mask(masks[pixel], columns[pixel], used[pixel], limits)
+        mask |= clipped_bits if result.n_clipped else 0
         if not used[pixel].all():
             mask |= _mapped(_union(masks[pixel]), pairs)
         out.mask[y, x] = mask
     return out
+
+
+def inputs_here(present: np.ndarray | None, n: int) -> np.ndarray:
+    """Return which of n warps are inputs; all are if nothing else is said."""
+    return np.ones(n, bool) if present is None else np.asarray(present, bool)
+
+
+def _put(out, pixel, result) -> None:
+    """Write all but the mask of a pixel."""
+    out.image[pixel], out.variance[pixel] = result.value, result.variance
+    out.n_point[pixel], out.weight[pixel] = result.n_point, result.weight
 
 
 def _stack_mask(masks, weights, used, limits) -> int:

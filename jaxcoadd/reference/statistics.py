@@ -86,7 +86,9 @@ def order_statistics(values: np.ndarray) -> tuple[float, float, float]:
     return result[0], result[1], result[2]
 
 
-def moments(x, v, w, centre, error) -> Moments:
+def moments(
+    x: np.ndarray, v: np.ndarray, w: np.ndarray, centre: float, error: str
+) -> Moments:
     """Compute mean and scatter; `centre` is an origin that keeps the sums accurate."""
     if error not in ERRORS:
         raise ValueError(f"no error {error!r}; there are {ERRORS}")
@@ -106,7 +108,7 @@ def moments(x, v, w, centre, error) -> Moments:
     return Moments(n, weight, summed, shift + centre, variance, mean_error2)
 
 
-def _clip(x, v, w, sigma_clip, clip_iter, error) -> Moments:
+def _clip(x, v, w, *, sigma_clip, clip_iter, error) -> Moments:
     """Clip around the median by the quartiles, then around the mean by the scatter."""
     q1, median, q3 = order_statistics(x)
     centre, half_width = median, sigma_clip * SIGMA_PER_IQR * (q3 - q1)
@@ -138,7 +140,7 @@ def _stdev(variance, n) -> tuple[float, float]:
     return stdev, (0.5 * np.sqrt(_variance_error2(variance, n)) / stdev) ** 2
 
 
-def _value_and_error2(name, x, n_input, start, m, clipped) -> tuple[float, float]:
+def _value_and_error2(name, x, m, clipped, *, n_input, start) -> tuple[float, float]:
     """Return the value of a statistic and the square of its error."""
     n = np.float64(m.n)
     match name:
@@ -233,8 +235,11 @@ def statistic(
     plain = moments(x, v, w, start, error)
     clipped = None
     if name in CLIPPED:
-        clipped = _clip(x, v, w, sigma_clip, clip_iter, error)
-    value, error2 = _value_and_error2(name, x, len(good), start, plain, clipped)
+        rules = {"sigma_clip": sigma_clip, "clip_iter": clip_iter, "error": error}
+        clipped = _clip(x, v, w, **rules)
+    value, error2 = _value_and_error2(
+        name, x, plain, clipped, n_input=len(good), start=start
+    )
     return Result(
         value=value,
         # The original keeps the error, so a variance below 0 becomes NaN.

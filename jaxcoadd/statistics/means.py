@@ -128,17 +128,20 @@ class SoftClippedMean(AbstractStatistic):
 
     def combine(self, samples: Samples) -> Combined:
         """Combine the values of every pixel to their softly clipped mean."""
-        found = quantiles(samples.values, samples.count, (0.25, 0.5, 0.75))
-        centre = found[1]
-        spread = SIGMA_PER_IQR * (found.offsets[2] - found.offsets[0])
+        centre, spread = compute_once(_robust_centre, samples)
         for _ in range(self.clip_iter - 1):
-            sums = self._sums(samples, centre, spread)
-            mean = sums["first"] / sums["weight"]
-            variance = sums["second"] / sums["weight"] - mean * mean
-            effective = 1 - sums["weight2"] / (sums["weight"] * sums["weight"])
-            variance = variance / jnp.where(effective > 0, effective, 1)
-            centre = centre + mean
-            spread = _safe_sqrt(jnp.where(effective > 0, variance, 0))
+            centre, spread = compute_once(self._next_centre, samples, centre, spread)
+        return compute_once(self._combine_shares, samples, centre, spread)
+
+    def _next_centre(self, samples, centre, spread):
+        sums = self._sums(samples, centre, spread)
+        mean = sums["first"] / sums["weight"]
+        variance = sums["second"] / sums["weight"] - mean * mean
+        effective = 1 - sums["weight2"] / (sums["weight"] * sums["weight"])
+        variance = variance / jnp.where(effective > 0, effective, 1)
+        return centre + mean, _safe_sqrt(jnp.where(effective > 0, variance, 0))
+
+    def _combine_shares(self, samples, centre, spread):
         sums = self._sums(samples, centre, spread)
         return Combined(
             value=sums["first"] / sums["weight"] + centre,
@@ -184,6 +187,12 @@ class SoftClippedMean(AbstractStatistic):
             samples.variances,
             samples.weights,
         )
+
+
+def _robust_centre(samples):
+    """Return the median, and the standard deviation that the quartiles speak of."""
+    found = quantiles(samples.values, samples.count, (0.25, 0.5, 0.75))
+    return found[1], SIGMA_PER_IQR * (found.offsets[2] - found.offsets[0])
 
 
 def _safe_sqrt(values):

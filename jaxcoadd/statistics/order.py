@@ -11,6 +11,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import DTypeLike
 
 from jaxcoadd.arrays import PixelValues, Values
 from jaxcoadd.folding import fold_warps
@@ -23,7 +24,7 @@ SORTED = 1024
 """Above this number there is no network: quantiles are found by bisection."""
 
 
-def rejected_value(dtype) -> float:
+def rejected_value(dtype: DTypeLike) -> float:
     """Return the number that stands for a rejected value."""
     return float(jnp.finfo(dtype).max)
 
@@ -37,18 +38,24 @@ def _in_order(a, b):
     return lax.select(swap, b, a), lax.select(swap, a, b)
 
 
+def _batcher_stages(n):
+    """Yield the sizes of the sorted blocks, and the strides at which they merge."""
+    block = 1
+    while block < n:
+        stride = block
+        while stride >= 1:
+            yield block, stride
+            stride //= 2
+        block *= 2
+
+
 def _batcher_pairs(n):
     """Yield the exchanges of Batcher's odd-even merge sort for any n."""
-    p = 1
-    while p < n:
-        k = p
-        while k >= 1:
-            for j in range(k % p, n - k, 2 * k):
-                for i in range(min(k, n - j - k)):
-                    if (i + j) // (2 * p) == (i + j + k) // (2 * p):
-                        yield i + j, i + j + k
-            k //= 2
-        p *= 2
+    for block, stride in _batcher_stages(n):
+        for low in range(stride % block, n - stride):
+            is_lower = (low - stride % block) // stride % 2 == 0
+            if is_lower and low // (2 * block) == (low + stride) // (2 * block):
+                yield low, low + stride
 
 
 def _sort_unrolled(values):

@@ -6,6 +6,8 @@ import equinox as eqx
 import jax.numpy as jnp
 
 from jaxcoadd.arrays import (
+    AnyKept,
+    AnyValues,
     FloatScalar,
     PixelKept,
     PixelValues,
@@ -16,7 +18,9 @@ from jaxcoadd.arrays import (
 from jaxcoadd.statistics.order import rejected_value
 
 
-def fence_around(origin, shift, half_width) -> "Fence":
+def fence_around(
+    origin: PixelValues, shift: PixelValues, half_width: PixelValues
+) -> "Fence":
     """Make a fence so narrow that `rejected_value` is never within it."""
     gap = rejected_value(origin.dtype) - jnp.abs(origin + shift)
     return Fence(origin, shift, jnp.minimum(half_width, 0.5 * gap))
@@ -69,14 +73,14 @@ class Samples(eqx.Module):
         return self.present.astype(self.values.dtype).sum() - self.count
 
 
-def is_kept(values, fence: Fence):
+def is_kept(values: AnyValues, fence: Fence) -> AnyKept:
     """Tell which values count and lie within a fence, its limit included."""
     if fence.half_width is None:
         return values != rejected_value(values.dtype)
     return jnp.abs(deviations(values, fence)) <= fence.half_width
 
 
-def deviations(values, fence: Fence):
+def deviations(values: AnyValues, fence: Fence) -> AnyValues:
     """Return the deviations of values from the centre of a fence."""
     return (values - fence.origin) - fence.shift
 
