@@ -52,9 +52,11 @@ def add_where(
 ) -> Shaped[Array, "*shape"]:
     """Add a term to a sum where it is kept.
 
-    A CPU with masks does this in one instruction; to add 0 elsewhere takes two.
+    The selection stands between product and sum. Else a compiler may join the two,
+    without rounding between them, in one loop and not in another: padding, which
+    changes the loops, would change last bits.
     """
-    return jnp.where(kept, total + term, total)
+    return total + jnp.where(kept, term, 0)
 
 
 def _fold_rows(step, carry, arrays):

@@ -37,8 +37,8 @@ def over_tiles(function: Callable, *, tile_size: int | None = None) -> Callable:
     -------
     Callable
         The same function for arrays whose last two axes are (y, x). All tiles have
-        one size, so that a part of an image gives the bits of the whole. Another
-        size may round the last bit otherwise.
+        one size; another one changes no bit where the function keeps products
+        and sums apart, see `add_where`.
 
     Notes
     -----
@@ -110,7 +110,8 @@ def _flatten(array, size):
 def _starts(n_pixels, size):
     """Return where tiles start; the last one overlaps, so that all are whole."""
     n_tiles = -(-n_pixels // size)
-    return jnp.minimum(jnp.arange(n_tiles) * size, n_pixels - size)
+    starts = np.minimum(np.arange(n_tiles) * size, n_pixels - size)
+    return jnp.asarray(starts, jnp.int32)
 
 
 def _slice(tree, start, size):
@@ -176,22 +177,26 @@ def _transpose_tiles(function, size, flat, shared, cotangents):
         return tree.unflatten([next(rest) if _is_real(a) else a for a in leaves])
 
     def step(sums, start):
-        tile = _slice(flat_leaves, start, size)
+        # The last tile overlaps the one before: each pixel counts once.
+        fresh = start + jnp.arange(size, dtype=jnp.int32) >= sums[2]
+        given = jax.tree.map(lambda c: _cotangent_tile(c, start, fresh), cotangents)
+        matters = _matters(given, size)
+        tile = _replace_others(_slice(flat_leaves, start, size), matters)
         real_tile = [a for a in tile if _is_real(a)]
-        outputs, pull = jax.vjp(
+        _, pull = jax.vjp(
             lambda t, s: function(
                 merge(tile, flat_tree, t), *merge(shared_leaves, shared_tree, s)
             ),
             real_tile,
             real_shared,
         )
-        # The last tile overlaps the one before: each pixel counts once.
-        fresh = start + jnp.arange(size) >= sums[2]
-        given = jax.tree.map(
-            lambda c, o: _cotangent_tile(c, o, start, fresh), cotangents, outputs
-        )
         by_tile, by_shared = pull(given)
-        by_tile = jax.tree.map(jnp.add, _slice(sums[0], start, size), by_tile)
+        by_tile = jax.tree.map(
+            lambda sum_, a: sum_ + jnp.where(matters, a, 0),
+            _slice(sums[0], start, size),
+            by_tile,
+        )
+        by_shared = [jnp.where(matters.any(), a, 0) for a in by_shared]
         by_flat = _update(sums[0], by_tile, start)
         by_shared = jax.tree.map(jnp.add, sums[1], by_shared)
         return (by_flat, by_shared, start + size), None
@@ -208,12 +213,34 @@ def _transpose_tiles(function, size, flat, shared, cotangents):
     )
 
 
-def _cotangent_tile(cotangent, output, start, fresh):
+def _cotangent_tile(cotangent, start, fresh):
     """Cut the cotangent of one output for a tile; integers have none."""
-    if not _is_real(output):
-        return np.zeros(output.shape, dtype=jax.dtypes.float0)
-    tile = lax.dynamic_slice_in_dim(cotangent, start, output.shape[-1], axis=-1)
+    size = fresh.shape[0]
+    if cotangent.dtype == jax.dtypes.float0:
+        return np.zeros((*cotangent.shape[:-1], size), cotangent.dtype)
+    tile = lax.dynamic_slice_in_dim(cotangent, start, size, axis=-1)
     return jnp.where(fresh, tile, 0)
+
+
+def _matters(given, size):
+    """Tell which pixels of a tile have a cotangent that is not 0."""
+    found = jnp.zeros(size, bool)
+    for cotangent in jax.tree.leaves(given):
+        if cotangent.dtype != jax.dtypes.float0:
+            found = found | (cotangent != 0).reshape(-1, size).any(axis=0)
+    return found
+
+
+def _replace_others(tile, matters):
+    """Put one pixel that matters in the place of all that do not.
+
+    Else a pixel without data, whose slope is 0 times infinity, would make the slope
+    of everything that the pixels share NaN. So do the pixels that fill a tile up.
+    """
+    donor = jnp.argmax(matters)
+    return [
+        jnp.where(matters, a, lax.dynamic_index_in_dim(a, donor, axis=-1)) for a in tile
+    ]
 
 
 def _with_float0(leaves, tree, real):

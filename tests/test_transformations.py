@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from jax.test_util import check_grads
 
 import jaxcoadd
@@ -33,6 +33,7 @@ PLAIN = CoaddConfig(zero_point=ZERO_POINTS[0], interpolate=False)
 WHOLE = dataclasses.replace(PLAIN, interpolate=True)
 
 run = jax.jit(coadd)
+run_bands = jax.jit(jax.vmap(coadd, in_axes=(0, None)))
 
 
 def kind_of(statistic):
@@ -89,7 +90,9 @@ LEAVES = ("image", "variance", "weight", "zero_point")
     ],
     ids=["Mean", "ClippedMean", "scatter", "Soft", "Median", "Deviation", "1/variance"],
 )
-def test_derivatives_of_the_coadd_are_those_of_finite_differences(config):
+def test_derivatives_of_the_coadd_are_those_of_finite_differences(config, monkeypatch):
+    # Rounded to 32 bits, weights go in steps; their derivative is that of the way.
+    monkeypatch.setattr("jaxcoadd.weights._as_stored", lambda weights: weights)
     with jax.enable_x64(True):
         stack = smooth_stack()
 
@@ -104,13 +107,17 @@ def test_derivatives_of_the_coadd_are_those_of_finite_differences(config):
         leaves = {name: getattr(stack, name) for name in LEAVES}
         statistic = jax.tree.map(jnp.float64, config.statistic)
         arguments = (leaves, statistic, jnp.float64(27.0))
-        # Differences over 1e-5 are off by its square and by eps / 1e-5 of the values.
-        check_grads(outputs, arguments, order=1, modes=["rev"], rtol=1e-6, atol=1e-6)
+        # Differences over 2e-7 are off by its square times third derivatives (1e8 of
+        # the soft clip, whose fall is steep), and by eps / 2e-7 of the values.
+        check_grads(
+            outputs, arguments, order=1, modes=["rev"], eps=2e-7, rtol=1e-6, atol=1e-6
+        )
 
 
 def test_the_slope_of_a_clipped_mean_is_the_share_of_the_weight(precision):
     values, weights = [1.0, 2.0, 2.5, 3.0, 90.0], np.array([1.0, 2.0, 1.0, 4.0, 3.0])
-    stack = stack_warps([Warp([[x]], [[1.0]]) for x in values], weights=weights)
+    warps = [Warp([[x]], [[1.0]], zero_point=ZERO_POINTS[0]) for x in values]
+    stack = stack_warps(warps, weights=weights)
 
     def mean(image):
         return coadd(dataclasses.replace(stack, image=image), PLAIN).image[0, 0]
@@ -131,9 +138,8 @@ def test_the_slope_of_a_clipped_mean_is_the_share_of_the_weight(precision):
     ids=["odd", "even", "equal"],
 )
 def test_the_slope_of_a_median_is_shared_by_the_central_values(values, wanted):
-    stack = stack_warps(
-        [Warp([[x]], [[1.0]]) for x in values], weights=[1.0] * len(values)
-    )
+    warps = [Warp([[x]], [[1.0]], zero_point=ZERO_POINTS[0]) for x in values]
+    stack = stack_warps(warps, weights=[1.0] * len(values))
     config = with_statistic(Median())
 
     def median(image):
@@ -185,7 +191,7 @@ def test_slopes_of_a_whole_run_are_finite(stack):
 
 
 @pytest.mark.parametrize("statistic", [ClippedMean(), Median()], ids=kind_of)
-@both_precisions
+@settings(both_precisions, max_examples=3)  # without jit each one compiles anew
 @given(stack=warp_stacks())
 def test_jit_equals_eager(precision, statistic, stack):
     config = with_statistic(statistic)
@@ -197,7 +203,7 @@ def test_jit_equals_eager(precision, statistic, stack):
 @given(one=warp_stacks(absent=0), other=warp_stacks(absent=1))
 def test_vmap_over_bands_equals_a_loop(precision, config, one, other):
     bands = jax.tree.map(lambda *leaves: jnp.stack(leaves), one, other)
-    found = jax.jit(jax.vmap(coadd, in_axes=(0, None)))(bands, config)
+    found = run_bands(bands, config)
     for index, band in enumerate((one, other)):
         wanted = run(band, config)
         assert_same_bits(jax.tree.map(lambda a, i=index: a[i], found), wanted)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from jaxcoadd.arrays import PixelValues
 from jaxcoadd.folding import add_where, fold_warps
-from jaxcoadd.statistics.moments import Moments
+from jaxcoadd.statistics.moments import Moments, quotient
 from jaxcoadd.statistics.samples import Fence, Samples, is_kept
 
 
@@ -44,7 +44,8 @@ class FromVariances(AbstractErrorModel):
     ) -> PixelValues:
         """Return the sum of w² v over the squared sum of w."""
         total = _sum_variances(samples, fence, lambda v, w: v * (w * w))
-        return total / (kept.weight * kept.weight)
+        square = kept.weight * kept.weight
+        return quotient(total, square, where=kept.count > 0)
 
 
 class FromScatter(AbstractErrorModel):
@@ -54,7 +55,8 @@ class FromScatter(AbstractErrorModel):
         self, samples: Samples, kept: Moments, fence: Fence
     ) -> PixelValues:
         """Return the sample variance times the sum of w² over that of w, squared."""
-        return kept.variance * kept.weight2 / (kept.weight * kept.weight)
+        square = kept.weight * kept.weight
+        return quotient(kept.variance * kept.weight2, square, where=kept.count > 0)
 
 
 class Mosaic(AbstractErrorModel):
@@ -68,4 +70,4 @@ class Mosaic(AbstractErrorModel):
     ) -> PixelValues:
         """Return the weighted mean of the variances."""
         total = _sum_variances(samples, fence, lambda v, w: v * w)
-        return total / kept.weight
+        return quotient(total, kept.weight, where=kept.count > 0)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxcoadd.arrays import FloatScalar
-from jaxcoadd.folding import fold_warps
+from jaxcoadd.folding import add_where, fold_warps
 from jaxcoadd.stages import compute_once
 from jaxcoadd.statistics.clipping import SIGMA_PER_IQR, sigma_clip
 from jaxcoadd.statistics.errors import AbstractErrorModel, FromVariances
@@ -175,9 +175,12 @@ class SoftClippedMean(AbstractStatistic):
                 "first": weight * deviation,
                 "second": weight * deviation * deviation,
                 "variance": jnp.where(counts, v, 0) * weight * weight,
-                "halved": jnp.where(counts & (share < 0.5), 1, zero),
+                "halved": jnp.where(share < 0.5, 1, zero),
             }
-            return {name: sums[name] + term for name, term in terms.items()}
+            return {
+                name: add_where(counts, sums[name], term)
+                for name, term in terms.items()
+            }
 
         names = ("weight", "weight2", "first", "second", "variance", "halved")
         return fold_warps(

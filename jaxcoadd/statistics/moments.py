@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcoadd.arrays import PixelValues
+from jaxcoadd.arrays import PixelKept, PixelValues
 from jaxcoadd.folding import add_where, fold_warps
 from jaxcoadd.statistics.order import rejected_value
 from jaxcoadd.statistics.samples import Fence, Samples, deviations, is_kept
@@ -35,7 +35,11 @@ class Moments(NamedTuple):
     @property
     def mean_shift(self) -> PixelValues:
         """The weighted mean as a deviation from the origin."""
-        return self.first / self.weight + self.shift
+        return self._mean_deviation + self.shift
+
+    @property
+    def _mean_deviation(self):
+        return quotient(self.first, self.weight, where=self.count > 0)
 
     @property
     def variance(self) -> PixelValues:
@@ -44,10 +48,22 @@ class Moments(NamedTuple):
         For a single value it is 0 times infinity: NaN, or an infinity of any sign
         where round-off makes the 0 a tiny number. So it is in the original.
         """
-        shift = self.first / self.weight
-        biased = self.second / self.weight - shift * shift
+        shift, some = self._mean_deviation, self.count > 0
+        biased = quotient(self.second, self.weight, where=some) - shift * shift
         square = self.weight * self.weight
-        return biased * (square / (square - self.weight2))
+        single = self.count <= 1
+        rest = square - self.weight2
+        # A single value has a result but no slope, not even one of 0 times infinity.
+        return jnp.where(
+            single,
+            lax.stop_gradient(biased * (square / rest)),
+            biased * (square / jnp.where(single, 1, rest)),
+        )
+
+
+def quotient(top: PixelValues, bottom: PixelValues, *, where: PixelKept) -> PixelValues:
+    """Divide where it makes sense; NaN elsewhere, which has no slope."""
+    return jnp.where(where, top / jnp.where(where, bottom, 1), jnp.nan)
 
 
 def _weighted_totals(samples):
