@@ -12,7 +12,7 @@ from typing import TextIO
 DONE, USAGE, INPUT, OUTPUT, MEMORY, INTERRUPTED = 0, 2, 3, 4, 5, 130
 EXIT_CODES = (
     "exit codes: 0 done, 2 usage or configuration, 3 input refused, "
-    "4 output not written, 5 out of memory, 130 interrupted"
+    "4 output not written, 5 out of memory, 129, 130 or 143 interrupted"
 )
 _SIGNALLED = 128
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}

@@ -96,6 +96,40 @@ def test_warps_that_are_read_twice_give_the_same_bits(paths, whole, rows):
     assert_same_coadd(found.coadd, whole.coadd)
 
 
+@pytest.fixture(scope="module")
+def online(paths):
+    return run(paths, statistic="Mean", online_mean=True)
+
+
+def test_an_online_mean_is_the_mean_and_follows_bad_planes_only(paths, online):
+    wanted = run(paths, statistic="Mean", online_mean=False)
+    # Each is a sum of four terms, of the sizes of the pixels with a trail.
+    eps = np.finfo(np.float32).eps
+    for name, size in (("image", 1500), ("variance", 40)):
+        found, other = getattr(online.coadd, name), getattr(wanted.coadd, name)
+        np.testing.assert_allclose(found, other, rtol=8 * eps, atol=8 * eps * size)
+    np.testing.assert_array_equal(online.coadd.n_image, wanted.coadd.n_image)
+    np.testing.assert_array_equal(
+        online.inputs["pixels_used"], wanted.inputs["pixels_used"]
+    )
+    mask, other = online.coadd.mask, wanted.coadd.mask
+    # Where nothing is left, a stack has NO_DATA in place of what exceeds a threshold.
+    saturated = np.uint32(online.coadd.planes.bits(["SAT"]))
+    empty = (other & online.coadd.planes.bits(["NO_DATA"])) != 0
+    assert ((mask & saturated)[~empty] == (other & saturated)[~empty]).all()
+    assert not (other[empty] & saturated).any()
+
+
+@pytest.mark.parametrize("rows", [1, 7])
+def test_subregions_change_no_bit_of_an_online_mean(paths, online, rows):
+    found = run(paths, statistic="Mean", online_mean=True, subregion_rows=rows)
+    assert_same_coadd(found.coadd, online.coadd)
+
+
+def test_an_online_mean_is_for_means_only(paths, whole):
+    assert_same_coadd(run(paths, online_mean=True).coadd, whole.coadd)
+
+
 def test_the_image_is_finished(whole):
     mask, planes = whole.coadd.mask, whole.coadd.planes
     empty = (mask & planes.bits(["NO_DATA"])) != 0

@@ -54,7 +54,7 @@ def changes(*pairs):
         ("doInterp=False", {"interpolate": False}),
         ("interpolate=false", {"interpolate": False}),
         ("doNImage=True", {}),
-        ("doOnlineForMean=true", {}),
+        ("doOnlineForMean=true", {"online_mean": True}),
         ("calcErrorFromInputVariance=False", {"error": "scatter"}),
         ("calcErrorFromInputVariance=True", {}),
         ("doScaleZeroPoint=True", {"zero_point": 27.0}),

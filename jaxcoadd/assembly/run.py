@@ -4,6 +4,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 from astropy.table import Table
@@ -13,12 +14,14 @@ from jaxcoadd.assembly.finishing import finish_planes
 from jaxcoadd.assembly.plan import Plan
 from jaxcoadd.assembly.reading import Cube
 from jaxcoadd.assembly.settings import Settings
+from jaxcoadd.assembly.strips import accumulate_strip, stack_strip
 from jaxcoadd.assembly.subregions import stack_subregions
 from jaxcoadd.assembly.weighing import Weighed, weigh_input
 from jaxcoadd.bright_objects import flag_bright_objects
 from jaxcoadd.coadds import CoaddConfig, coadd_planes
 from jaxcoadd.io import CoaddPlanes
 from jaxcoadd.spans import SpanSet
+from jaxcoadd.statistics import Mean
 
 Progress = Callable[[str, int, int], None]
 """Told what is being done, and the bytes that are done, of how many."""
@@ -93,7 +96,12 @@ def assemble(
     check_enough([w.item for w in weighed], min_inputs=min_inputs, strict=strict)
     used = [one for one in weighed if not one.item.skipped]
     with _timed(timings, "stack"):
-        stacked, counts = stack_subregions(plan, used, kept, config, counter.add_rows)
+        stack = stack_strip
+        if settings.online_mean and isinstance(config.statistic, Mean):
+            stack = accumulate_strip
+        stacked, counts = stack_subregions(
+            plan, used, kept, partial(stack, config=config), counter.add_rows
+        )
     # What comes now needs the memory that the pixels of the warps take.
     del kept
     counter.add("finish", 0)

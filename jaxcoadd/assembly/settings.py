@@ -64,6 +64,9 @@ class Settings:
         31.4, that is nanojansky.
     bad_planes, remove_planes, mask_thresholds, interpolate
         As in `CoaddConfig`; BAD_VARIANCE is always bad.
+    online_mean
+        Make a mean by `accumulate`, whose mask follows bad planes only. No other
+        statistic is different.
     bright_object_plane
         The plane of the bright objects.
     subregion_rows
@@ -85,6 +88,7 @@ class Settings:
         default_factory=lambda: {"SAT": 0.1}
     )
     interpolate: bool = True
+    online_mean: bool = False
     bright_object_plane: str = "BRIGHT_OBJECT"
     subregion_rows: int | None = None
     reader: ReaderMapping | None = None
@@ -142,6 +146,7 @@ FIELDS: dict[str, values.Check] = {
     "remove_planes": values.plane_names,
     "mask_thresholds": values.thresholds,
     "interpolate": values.truth,
+    "online_mean": values.truth,
     "bright_object_plane": values.plane_name,
     "subregion_rows": values.rows,
     "reader": values.reader_table,
@@ -154,6 +159,7 @@ LSST_FIELDS = {
     "clipIter": "clip_iter",
     "subregionSize": "subregion_rows",
     "doInterp": "interpolate",
+    "doOnlineForMean": "online_mean",
     "maskPropagationThresholds": "mask_thresholds",
     "removeMaskPlanes": "remove_planes",
     "brightObjectMaskName": "bright_object_plane",
@@ -177,9 +183,7 @@ def _no_effect(value: Any) -> dict[str, Any]:
 LSST_SWITCHES: dict[str, values.Check] = {
     "calcErrorFromInputVariance": _from_input_variance,
     "doScaleZeroPoint": _scale_zero_point,
-    # The count is always written, and both kinds of mean are the same to rounding.
-    "doNImage": _no_effect,
-    "doOnlineForMean": _no_effect,
+    "doNImage": _no_effect,  # the count is always written
 }
 """LSST's settings that are not one of ours, and what they set."""
 

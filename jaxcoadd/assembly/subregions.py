@@ -1,26 +1,22 @@
 """Stack subregion after subregion, so that not all pixels must be in memory."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxcoadd.assembly.plan import Plan
 from jaxcoadd.assembly.reading import Cube, pixel_type, read_strip
+from jaxcoadd.assembly.strips import StackStrip
 from jaxcoadd.assembly.weighing import Weighed
-from jaxcoadd.coadds import Coadd, CoaddConfig, stack_and_count
 from jaxcoadd.io.mask_planes import NO_DATA
-from jaxcoadd.masks import MaskPlanes
-from jaxcoadd.warps import WarpStack
 
 
 def stack_subregions(
     plan: Plan,
     used: Sequence[Weighed],
     kept: Cube | None,
-    config: CoaddConfig,
+    stack: StackStrip,
     done: Callable[[int], None] = lambda rows: None,
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Stack warps into planes of the whole coadd.
@@ -33,8 +29,8 @@ def stack_subregions(
         The warps, none of them skipped.
     kept
         Their pixels; None to read them from the files.
-    config
-        How to stack.
+    stack
+        How to stack one of them.
     done
         Told how many rows are done, after each subregion.
 
@@ -71,7 +67,7 @@ def stack_subregions(
             cube.clear(slice(stop - start, rows), no_data)
         # Nothing of one subregion may be alive when the next one is made.
         pixels = cube.to_device(part, rows, no_data)
-        stacked, counted = _stack(pixels, weights, config, plan.planes)
+        stacked, counted = stack(pixels, weights, planes=plan.planes)
         del pixels
         for name, plane in planes.items():
             plane[start:stop] = np.asarray(getattr(stacked, name))[: stop - start]
@@ -79,25 +75,3 @@ def stack_subregions(
         del stacked, counted
         done(stop - start)
     return planes, counts
-
-
-@partial(jax.jit, static_argnames="planes")
-def _stack(
-    pixels: tuple[jax.Array, jax.Array, jax.Array],
-    weights: jax.Array,
-    config: CoaddConfig,
-    planes: MaskPlanes,
-) -> tuple[Coadd, jax.Array]:
-    image, variance, mask = pixels
-    dtype = image.dtype
-    n = len(image)
-    stack = WarpStack(
-        image=image,
-        variance=variance,
-        mask=mask,
-        planes=planes,
-        zero_point=jnp.zeros(n, dtype),
-        weight=weights,
-        present=jnp.ones(n, bool),
-    )
-    return stack_and_count(stack, config)
