@@ -171,6 +171,11 @@ def accumulate(sums: CoaddSums, warp: Warp, weight: FloatScalar) -> CoaddSums:
     weight
         Of this warp.
 
+    Returns
+    -------
+    CoaddSums
+        Of one warp more.
+
     Raises
     ------
     ValueError
@@ -221,6 +226,11 @@ def merge(one: CoaddSums, other: CoaddSums) -> CoaddSums:
     ----------
     one, other
         Sums on one grid, of one configuration and with the same planes.
+
+    Returns
+    -------
+    CoaddSums
+        Of all warps of both.
 
     Raises
     ------

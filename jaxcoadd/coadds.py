@@ -189,6 +189,11 @@ def stack_pixels(stack: WarpStack, config: CoaddConfig) -> Coadd:
         Warps with weights, on one zero point. It may be any part of the warps' area.
     config
         How to coadd.
+
+    Returns
+    -------
+    Coadd
+        As far as single pixels know it; `finish` does the rest.
     """
     return _as_coadd(_stack_tiles(stack, config), stack)
 
@@ -244,7 +249,15 @@ def _as_coadd(pixels: StackedPixels, stack: WarpStack) -> Coadd:
 
 
 def finish(stacked: Coadd, config: CoaddConfig) -> Coadd:
-    """Do what comes after stacking, on whole images."""
+    """Do what comes after stacking: flag, and interpolate over holes.
+
+    Parameters
+    ----------
+    stacked
+        From `stack_pixels` or `finalize`, whole.
+    config
+        How to coadd.
+    """
     flagged = flag_no_data(flag_inexact_psf(stacked))
     return fill_holes(flagged) if config.interpolate else flagged
 

@@ -60,6 +60,9 @@ def add_where(
 
 
 def _fold_rows(step, carry, arrays):
-    for index in range(arrays[0].shape[0]):
-        carry = step(carry, *(a[index] for a in arrays))
+    # Rows of a split join again in one piece in the reverse pass; indices would each
+    # add to the whole.
+    rows = zip(*(lax.split(a, (1,) * len(a)) for a in arrays), strict=True)
+    for row in rows:
+        carry = step(carry, *(lax.squeeze(a, (0,)) for a in row))
     return carry

@@ -13,6 +13,9 @@ from jaxcoadd.folding import add_where, fold_warps
 
 MAX_PLANES = 32
 
+MaskWeights = tuple[Float[Array, "*shape"], ...]
+"""The weight used, and that rejected with bit 0, bit 1, and so on."""
+
 
 @dataclasses.dataclass(frozen=True)
 class MaskPlanes:
@@ -143,6 +146,11 @@ def remap_mask(
     target
         Planes of the result, which must have every plane of the source.
 
+    Returns
+    -------
+    array
+        A mask of the same shape and kind.
+
     Raises
     ------
     ValueError
@@ -160,7 +168,15 @@ def remap_mask(
 def has_any(
     mask: UInt32[Array, "*shape"], bits: int | UInt32[Array, ""]
 ) -> Bool[Array, "*shape"]:
-    """Tell where a mask has at least one of the bits of a bit value."""
+    """Tell where a mask has at least one of some bits.
+
+    Parameters
+    ----------
+    mask
+        Any mask.
+    bits
+        The bits, as one bit value.
+    """
     return (mask & jnp.uint32(bits)) != 0
 
 
@@ -169,7 +185,15 @@ def union_masks(
     *,
     where: Bool[Array, "warp *shape"] | None = None,
 ) -> UInt32[Array, "*shape"]:
-    """Unite the bits of all masks, or of those pixels where `where` is True."""
+    """Unite the bits of masks.
+
+    Parameters
+    ----------
+    masks
+        One a warp.
+    where
+        Pixels that count; by default all.
+    """
     if where is None:
         where = jnp.ones(masks.shape, bool)
     return fold_warps(
@@ -208,19 +232,44 @@ def propagate_masks(
         inputs with the bit and W that of the inputs used.
     """
     zero = jnp.zeros(masks.shape[1:], weights.dtype)
-    bits = range(max(thresholds, default=-1) + 1)
+    sums = fold_warps(
+        add_mask_weights, start_mask_weights(zero, thresholds), masks, weights, kept
+    )
+    return bits_above(sums, thresholds)
 
-    def step(sums, mask, weight, used):
-        rejected = [
-            add_where(~used & has_any(mask, 1 << bit), sums[1 + bit], weight)
-            for bit in bits
-        ]
-        return (add_where(used, sums[0], weight), *rejected)
 
-    used, *rejected = fold_warps(step, (zero,) * (1 + len(bits)), masks, weights, kept)
-    result = jnp.zeros(masks.shape[1:], jnp.uint32)
-    for bit, weight in zip(bits, rejected, strict=True):
-        threshold = jnp.asarray(thresholds.get(bit, 1.0), zero.dtype)
+def start_mask_weights(
+    zero: Float[Array, "*shape"], thresholds: Mapping[int, FloatScalar]
+) -> MaskWeights:
+    """Return the weights of `propagate_masks` before the first warp."""
+    return (zero,) * (2 + max(thresholds, default=-1))
+
+
+def add_mask_weights(
+    sums: MaskWeights,
+    mask: UInt32[Array, "*shape"],
+    weight: Float[Array, "*#shape"],
+    kept: Bool[Array, "*shape"],
+) -> MaskWeights:
+    """Add a warp to the weight used and to that rejected, bit by bit."""
+    used, *rejected = sums
+    return (
+        add_where(kept, used, weight),
+        *(
+            add_where(~kept & has_any(mask, 1 << bit), total, weight)
+            for bit, total in enumerate(rejected)
+        ),
+    )
+
+
+def bits_above(
+    sums: MaskWeights, thresholds: Mapping[int, FloatScalar]
+) -> UInt32[Array, "*shape"]:
+    """Return the bits whose share of the weight exceeds the threshold."""
+    used, *rejected = sums
+    result = jnp.zeros(used.shape, jnp.uint32)
+    for bit, weight in enumerate(rejected):
+        threshold = jnp.asarray(thresholds.get(bit, 1.0), used.dtype)
         exceeds = weight / (used + weight) > threshold
         result = result | jnp.where(exceeds, jnp.uint32(1 << bit), jnp.uint32(0))
     return result
@@ -229,7 +278,20 @@ def propagate_masks(
 def map_masks(
     mask: UInt32[Array, "*shape"], pairs: Sequence[tuple[int, int]]
 ) -> UInt32[Array, "*shape"]:
-    """Return the second bit value of every pair of whose first the mask has a bit."""
+    """Find the bits that others bring.
+
+    Parameters
+    ----------
+    mask
+        Any mask.
+    pairs
+        Pairs of bit values. A pixel with any bit of the first gets those of the second.
+
+    Returns
+    -------
+    UInt32[Array, "*shape"]
+        The bits that were brought, alone.
+    """
     result = jnp.zeros_like(mask)
     for given, mapped in pairs:
         result = result | jnp.where(

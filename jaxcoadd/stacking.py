@@ -15,7 +15,13 @@ from jaxcoadd.arrays import (
     Weights,
 )
 from jaxcoadd.folding import add_where, fold_warps
-from jaxcoadd.masks import has_any, map_masks, propagate_masks, union_masks
+from jaxcoadd.masks import (
+    add_mask_weights,
+    bits_above,
+    has_any,
+    map_masks,
+    start_mask_weights,
+)
 from jaxcoadd.stages import compute_once
 from jaxcoadd.statistics import (
     AbstractStatistic,
@@ -117,7 +123,7 @@ def stack_columns(
     ``afw.math.statisticsStack`` for masked images, with a mask map.
     """
     values = compute_once(_clean, columns, present, rules)
-    n_image, count, mask = compute_once(
+    mask, n_image, count = compute_once(
         _combine_masks, columns.masks, values, weights, present, rules
     )
     samples = Samples(
@@ -158,25 +164,41 @@ def is_usable(columns: Columns, present: Present, rules: MaskRules) -> Kept:
     return usable & (jnp.abs(columns.values) <= limit)
 
 
-def _count(kept: Kept, present: Present) -> PixelCount:
-    zero = jnp.zeros(kept.shape[1:], jnp.int32)
-    one = present.astype(jnp.int32)
-    return fold_warps(lambda n, row, one: add_where(row, n, one), zero, kept, one)
-
-
 def _combine_masks(
-    given: Flags, values: Values, weights: Weights, present: Present, rules: MaskRules
-) -> tuple[PixelCount, PixelCount, PixelFlags]:
-    """Count the inputs, unite the masks of those used, and add what the rules say."""
-    masks = given & jnp.uint32(~rules.removed & 0xFFFFFFFF)
-    usable = values != rejected_value(values.dtype)
-    n_image = _count(~has_any(given, rules.bad), present)
-    count = _count(usable, present)
-    union = union_masks(masks, where=usable) | propagate_masks(
-        masks, weights, kept=usable, thresholds=rules.thresholds
+    masks: Flags, values: Values, weights: Weights, present: Present, rules: MaskRules
+) -> tuple[PixelFlags, PixelCount, PixelCount]:
+    """Unite the masks of the inputs used, add what the rules say, and count."""
+    left = jnp.uint32(~rules.removed & 0xFFFFFFFF)
+
+    def step(sums, mask, x, weight, one):
+        union, every, n_image, count, mask_weights = sums
+        # Compared row by row: an array of what is used would be written to memory.
+        used = x != rejected_value(values.dtype)
+        n_image = add_where(~has_any(mask, rules.bad), n_image, one)
+        mask = mask & left if rules.removed else mask
+        return (
+            jnp.where(used, union | mask, union),
+            every | mask,
+            n_image,
+            add_where(used, count, jnp.int32(1)),
+            add_mask_weights(mask_weights, mask, weight, used),
+        )
+
+    flags = jnp.zeros(masks.shape[1:], jnp.uint32)
+    number = jnp.zeros(masks.shape[1:], jnp.int32)
+    zero = jnp.zeros(masks.shape[1:], weights.dtype)
+    start = start_mask_weights(zero, rules.thresholds)
+    union, every, n_image, count, mask_weights = fold_warps(
+        step,
+        (flags, flags, number, number, start),
+        masks,
+        values,
+        weights,
+        present.astype(jnp.int32),
     )
+    union = union | bits_above(mask_weights, rules.thresholds)
     # A pixel without inputs has this mask alone, but for the mapping and CLIPPED.
     mask = jnp.where(count == 0, jnp.uint32(rules.no_data), union)
     some_rejected = count < present.sum(dtype=jnp.int32)
-    mapped = map_masks(union_masks(masks), rules.mapping)
-    return n_image, count, mask | jnp.where(some_rejected, mapped, 0)
+    mapped = map_masks(every, rules.mapping)
+    return mask | jnp.where(some_rejected, mapped, 0), n_image, count

@@ -248,7 +248,7 @@ def test_absent_warps_change_no_bit_of_a_whole_run(precision, stack):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("statistic", ANY_STATISTIC, ids=kind_of)
+@pytest.mark.parametrize("statistic", ANY_STATISTIC[:2], ids=kind_of)
 def test_absent_warps_change_no_bit_of_deep_stacks(precision, statistic):
     rng = np.random.default_rng(2)
     ones = jnp.ones((4, 5), float)

@@ -8,6 +8,7 @@ import jax
 import pytest
 
 from tests.conftest import GOLDEN
+from tests.replay.weight import replay_statistics
 
 COVERED = (
     "bright",
@@ -50,6 +51,14 @@ def test_recorded_case_comes_out(golden_path, bits, request):
         return
     with jax.enable_x64(bits == 64):
         replay(golden_path, bits)
+
+
+@pytest.mark.exhaustive
+def test_recorded_statistics_of_a_plane_come_out(request):
+    """A plane is a stack of one pixel, so deep that quantiles are found otherwise."""
+    with jax.enable_x64(True):
+        for path in golden_files(request.config)["weight"]:
+            replay_statistics(path)
 
 
 def test_families_that_are_not_covered_yet_are_named(request, capsys):

@@ -81,6 +81,11 @@ class ClippedVariance(AbstractStatistic):
     """The variance of what a sigma clip keeps (``VARIANCECLIP``).
 
     Its own variance is NaN, as in the original, which never fills it in.
+
+    Parameters
+    ----------
+    sigma_clip, clip_iter
+        Half-width in standard deviations, and number of passes; see `ClippedMean`.
     """
 
     sigma_clip: FloatScalar = 3.0
@@ -94,7 +99,13 @@ class ClippedVariance(AbstractStatistic):
 
 
 class ClippedStandardDeviation(AbstractStatistic):
-    """The standard deviation of what a sigma clip keeps (``STDEVCLIP``)."""
+    """The standard deviation of what a sigma clip keeps (``STDEVCLIP``).
+
+    Parameters
+    ----------
+    sigma_clip, clip_iter
+        Half-width in standard deviations, and number of passes; see `ClippedMean`.
+    """
 
     sigma_clip: FloatScalar = 3.0
     clip_iter: int = eqx.field(static=True, default=2)

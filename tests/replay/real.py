@@ -101,7 +101,9 @@ def check_planes(found, case, params, precision):
             assert_within_ulps(got, recorded, ulps=2, where=~holes, label=name)
             assert_close(got, recorded, allowed=of_row, where=holes, label=name)
         else:
-            allowed = np.where(holes, of_row, allowed_in_32_bits(case, name))
+            allowed = allowed_in_32_bits(case, name)
+            # Weights of an interpolation add up to at most 4.
+            allowed = np.where(holes, of_row + 4 * row_maximum(allowed), allowed)
             check_nearly_all(got, recorded, allowed, alike)
 
 

@@ -10,7 +10,10 @@ import numpy as np
 
 from jaxcoadd.reference.statistics import SIGMA_PER_IQR, order_statistics
 from jaxcoadd.selection import plane_clipped_mean
+from jaxcoadd.statistics import Samples, rejected_value
+from tests.replay.statistics import make_statistic
 from tests.replay.ulps import assert_close
+from tests.rounding import EPS64, allowed, clip
 
 
 def replay(path: Path, precision: int) -> None:
@@ -67,3 +70,53 @@ def _allowed(values, shape, precision, *, sigma_clip, clip_iter):
         spread = deviations[kept].mean()
         allowed = rounding * spread + last_bits * abs(centre) + moved
     return allowed, doubtful
+
+
+def replay_statistics(path: Path) -> None:
+    """Compare all statistics of the plane: a stack of as many warps, of one pixel.
+
+    In 64 bits, as they were recorded.
+    """
+    with np.load(path) as file:
+        case = dict(file)
+    params = json.loads(str(case["params"]))
+    good = np.isfinite(case["variance"]) & (case["mask"] & params["andMask"] == 0)
+    options = {"sigma_clip": params["numSigmaClip"], "clip_iter": params["numIter"]}
+    values = case["variance"].astype(float).reshape(-1, 1)
+    used = good.reshape(-1, 1)
+    samples = Samples(
+        values=jnp.where(used, values, rejected_value(np.float64)),
+        variances=jnp.zeros_like(values),
+        weights=jnp.ones_like(values),
+        weight_unit=jnp.ones(()),
+        present=jnp.ones(len(values), bool),
+        count=jnp.asarray([float(used.sum())]),
+    )
+    chosen = values[used]
+    kept, sure = clip(chosen, np.ones(len(chosen)), EPS64, **options)
+    recorded = zip(
+        case["stat_names"], case["stat_values"], case["stat_errors"], strict=True
+    )
+    for name, value, error in recorded:
+        some = chosen
+        if name.endswith("CLIP"):
+            if not sure:
+                continue
+            some = chosen[kept]
+        statistic = make_statistic(name, **options, from_variances=False, mosaic=False)
+        found = combine(samples, statistic)
+        offs = allowed(
+            str(name), some, 0 * some, np.ones(len(some)), EPS64, error="scatter"
+        )
+        found_wanted = ((found.value, value), (found.variance, error**2))
+        for (part, wanted), off in zip(found_wanted, offs, strict=True):
+            # A sign or a NaN that rounding decides.
+            if np.isfinite(off) and not abs(wanted) <= off:
+                label = f"{name} of the plane"
+                assert_close(part[0], wanted, allowed=2 * off, label=label)
+
+
+@jax.jit
+def combine(samples, statistic):
+    """Combine the values of the one pixel."""
+    return statistic.combine(samples)
