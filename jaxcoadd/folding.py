@@ -1,17 +1,22 @@
 """Fold a function over the warps, in order."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Shaped
 
-UNROLLED = 48
+from jaxcoadd.stages import compute_once
+
+UNROLLED = 64
 CHUNK = 32
 
 Carry = TypeVar("Carry")
+Terms = TypeVar("Terms")
 
 
 def fold_warps(
@@ -41,21 +46,74 @@ def fold_warps(
     chunks = tuple(a[:whole].reshape(-1, CHUNK, *a.shape[1:]) for a in arrays)
 
     def step_chunk(carry: Carry, chunk) -> tuple[Carry, None]:
-        return _fold_rows(step, carry, chunk), None
+        return compute_once(partial(_fold_rows, step), carry, chunk), None
 
     carry: Carry = lax.scan(step_chunk, start, chunks)[0]
     return _fold_rows(step, carry, tuple(a[whole:] for a in arrays))
 
 
+def sum_warps(
+    term: Callable[..., Terms], shared: Any, *arrays: Shaped[Array, "warp ..."]
+) -> Terms:
+    """Sum terms over the warps, in order.
+
+    Parameters
+    ----------
+    term
+        ``term(shared, *rows) -> terms``, a pytree of arrays of one shape. It must not
+        close over arrays. Where an input does not count it should select 0: the
+        selection stands between product and sum. Else a compiler may join the two,
+        without rounding between them, in one loop and not in another: padding, which
+        changes the loops, would change last bits.
+    shared
+        What the terms of all warps share: a pytree of arrays.
+    arrays
+        Arrays with one row a warp.
+
+    Notes
+    -----
+    The reverse pass works on all warps at once: each output has the same cotangent in
+    every warp. Row by row, as the transpose of a fold would go, XLA's CPU compiler
+    writes a loop for each row.
+    """
+    return _sum(term, shared, *arrays)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _sum(term, shared, *arrays) -> Any:
+    terms = jax.eval_shape(term, shared, *(a[0] for a in arrays))
+    start = jax.tree.map(lambda t: jnp.zeros(t.shape, t.dtype), terms)
+    return fold_warps(
+        lambda sums, *rows: jax.tree.map(jnp.add, sums, term(shared, *rows)),
+        start,
+        *arrays,
+    )
+
+
+def _sum_forward(term, shared, *arrays):
+    return _sum(term, shared, *arrays), (shared, arrays)
+
+
+def _sum_backward(term, saved, cotangents):
+    shared, arrays = saved
+
+    def pull(*rows):
+        return jax.vjp(term, shared, *rows)[1](cotangents)
+
+    by_shared, *by_rows = jax.vmap(pull)(*arrays)
+    by_shared = jax.tree.map(
+        lambda a: fold_warps(jnp.add, jnp.zeros_like(a[0]), a), by_shared
+    )
+    return (by_shared, *by_rows)
+
+
+_sum.defvjp(_sum_forward, _sum_backward)
+
+
 def add_where(
     kept: Bool[Array, "*shape"], total: Shaped[Array, "*shape"], term: ArrayLike
 ) -> Shaped[Array, "*shape"]:
-    """Add a term to a sum where it is kept.
-
-    The selection stands between product and sum. Else a compiler may join the two,
-    without rounding between them, in one loop and not in another: padding, which
-    changes the loops, would change last bits.
-    """
+    """Add a term to a sum where it is kept; see `sum_warps` for how."""
     return total + jnp.where(kept, term, 0)
 
 

@@ -40,13 +40,7 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leave out what takes many minutes, unless asked; keep a file to one process.
-
-    The tests of a file share what they compile; recorded cases do not.
-    """
-    for item in items:
-        if item.path.name != "test_golden.py":
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    """Leave out what takes many minutes, unless asked."""
     if not config.getoption("--exhaustive"):
         skip = pytest.mark.skip(reason="takes many minutes; needs --exhaustive")
         for item in items:

@@ -6,7 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 
 from jaxcoadd.arrays import PixelValues
-from jaxcoadd.folding import add_where, fold_warps
+from jaxcoadd.folding import sum_warps
 from jaxcoadd.statistics.moments import Moments, quotient
 from jaxcoadd.statistics.samples import Fence, Samples, is_kept
 
@@ -23,13 +23,12 @@ class AbstractErrorModel(eqx.Module):
 
 def _sum_variances(samples, fence, term):
     """Sum a term of (variance, weight) over the values within a fence."""
-    zero = jnp.zeros_like(samples.values[0])
-    return fold_warps(
-        lambda total, x, v, w: add_where(is_kept(x, fence), total, term(v, w)),
-        zero,
-        samples.values,
-        samples.variances,
-        samples.weights,
+
+    def kept_term(fence, x, v, w):
+        return jnp.where(is_kept(x, fence), term(v, w), 0)
+
+    return sum_warps(
+        kept_term, fence, samples.values, samples.variances, samples.weights
     )
 
 

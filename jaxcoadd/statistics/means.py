@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxcoadd.arrays import FloatScalar
-from jaxcoadd.folding import add_where, fold_warps
+from jaxcoadd.folding import sum_warps
 from jaxcoadd.stages import compute_once
 from jaxcoadd.statistics.clipping import SIGMA_PER_IQR, sigma_clip
 from jaxcoadd.statistics.errors import AbstractErrorModel, FromVariances
@@ -161,35 +161,30 @@ class SoftClippedMean(AbstractStatistic):
         return jnp.where(known | (distance == 0), share, 0)
 
     def _sums(self, samples, centre, spread):
-        zero = jnp.zeros_like(centre)
-        none = rejected_value(samples.values.dtype)
-
-        def step(sums, x, v, w):
-            counts = x != none
-            deviation = jnp.where(counts, x - centre, 0)
-            share = self._share(jnp.abs(deviation), spread)
-            weight = jnp.where(counts, w * share, 0)
-            terms = {
-                "weight": weight,
-                "weight2": weight * weight,
-                "first": weight * deviation,
-                "second": weight * deviation * deviation,
-                "variance": jnp.where(counts, v, 0) * weight * weight,
-                "halved": jnp.where(share < 0.5, 1, zero),
-            }
-            return {
-                name: add_where(counts, sums[name], term)
-                for name, term in terms.items()
-            }
-
-        names = ("weight", "weight2", "first", "second", "variance", "halved")
-        return fold_warps(
-            step,
-            dict.fromkeys(names, zero),
+        return sum_warps(
+            _soft_terms,
+            (self, centre, spread),
             samples.values,
             samples.variances,
             samples.weights,
         )
+
+
+def _soft_terms(shared, x, v, w):
+    statistic, centre, spread = shared
+    counts = x != rejected_value(x.dtype)
+    deviation = jnp.where(counts, x - centre, 0)
+    share = statistic._share(jnp.abs(deviation), spread)
+    weight = jnp.where(counts, w * share, 0)
+    terms = {
+        "weight": weight,
+        "weight2": weight * weight,
+        "first": weight * deviation,
+        "second": weight * deviation * deviation,
+        "variance": jnp.where(counts, v, 0) * weight * weight,
+        "halved": jnp.where(share < 0.5, jnp.ones_like(x), 0),
+    }
+    return {name: jnp.where(counts, term, 0) for name, term in terms.items()}
 
 
 def _robust_centre(samples):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcoadd.arrays import PixelKept, PixelValues
-from jaxcoadd.folding import add_where, fold_warps
+from jaxcoadd.folding import fold_warps, sum_warps
 from jaxcoadd.statistics.order import rejected_value
 from jaxcoadd.statistics.samples import Fence, Samples, deviations, is_kept
 
@@ -102,15 +102,14 @@ def sum_over_count(samples: Samples) -> PixelValues:
 
 def moments(samples: Samples, fence: Fence) -> Moments:
     """Sum the values within a fence, as deviations from its centre."""
-    zero = jnp.zeros_like(fence.origin)
-
-    def step(sums, x, w, w2):
-        kept = is_kept(x, fence)
-        deviation = deviations(x, fence)
-        weighted = w * deviation
-        terms = (1, w, w2, weighted, weighted * deviation)
-        return tuple(add_where(kept, s, t) for s, t in zip(sums, terms, strict=True))
-
     weights = samples.weights
-    sums = fold_warps(step, (zero,) * 5, samples.values, weights, weights * weights)
+    sums = sum_warps(_moment_terms, fence, samples.values, weights, weights * weights)
     return Moments(fence.origin, fence.shift, *sums)
+
+
+def _moment_terms(fence, x, w, w2):
+    kept = is_kept(x, fence)
+    deviation = deviations(x, fence)
+    weighted = w * deviation
+    terms = (jnp.ones_like(x), w, w2, weighted, weighted * deviation)
+    return tuple(jnp.where(kept, term, 0) for term in terms)

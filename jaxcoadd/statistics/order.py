@@ -17,7 +17,7 @@ from jaxcoadd.arrays import PixelValues, Values
 from jaxcoadd.folding import fold_warps
 from jaxcoadd.selection import plane_quantiles
 
-UNROLLED = 48
+UNROLLED = 100
 """Up to this number of warps the network is written out; above it is staged."""
 
 SORTED = 1024
