@@ -49,6 +49,7 @@ from .statistics import Variance as Variance
 from .tiling import over_tiles as over_tiles
 from .warps import Warp as Warp
 from .warps import WarpStack as WarpStack
+from .warps import common_size as common_size
 from .warps import stack_warps as stack_warps
 from .weights import EqualWeights as EqualWeights
 from .weights import VarianceWeights as VarianceWeights

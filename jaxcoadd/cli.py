@@ -190,6 +190,13 @@ def _add_assemble(commands) -> None:
         metavar="2GB",
         help="memory to use at most; half of the machine's unless given",
     )
+    add(
+        "-j",
+        "--jobs",
+        type=_count,
+        metavar="N",
+        help="processor cores to stack on; all unless given",
+    )
     add("--strict", action="store_true", help="refuse the run if a warp is refused")
     add(
         "--min-inputs",
@@ -204,6 +211,12 @@ def _add_assemble(commands) -> None:
         help="write a coadd without data where no warp can be used",
     )
     add("--overwrite", action="store_true", help="replace the output")
+    _add_reports(parser)
+    parser.set_defaults(run=_assemble)
+
+
+def _add_reports(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add("--dry-run", action="store_true", help="print the plan and stop")
     add("--json", action="store_true", help="print the plan or the result as JSON")
     loudness = parser.add_mutually_exclusive_group()
@@ -213,7 +226,6 @@ def _add_assemble(commands) -> None:
     loudness.add_argument(
         "-v", "--verbose", action="store_true", help="say every input"
     )
-    parser.set_defaults(run=_assemble)
 
 
 def _bytes(text: str) -> int:
@@ -320,8 +332,21 @@ def _warn_of_skipped(inputs) -> None:
             _warn(f"left out: {item.skipped}")
 
 
+def _use_cores(number: int | None) -> None:
+    """Make each core a device of JAX, which works on one tile of a device at a time."""
+    import jax
+
+    if "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
+        return
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+    # Only before JAX has started, which in a process of its own it has not.
+    with contextlib.suppress(RuntimeError):
+        jax.config.update("jax_num_cpu_devices", number or cores or os.cpu_count() or 1)
+
+
 def _run(options: argparse.Namespace, settings, plan, regions):
     """Assemble and write, with a progress bar."""
+    _use_cores(options.jobs)
     from jaxcoadd.assembly import assemble
     from jaxcoadd.assembly.progress import show_progress
     from jaxcoadd.io import write_coadd

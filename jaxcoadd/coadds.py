@@ -203,17 +203,11 @@ def stack_and_count(
 ) -> tuple[Coadd, Int[Array, "2 warp"]]:
     """Stack pixels, and count those that were used of each warp, and clipped."""
     pixels = _stack_tiles(stack, config)
-    n = len(stack.present)
-    columns = Columns(
-        stack.image.reshape(n, -1),
-        stack.variance.reshape(n, -1),
-        stack.mask.reshape(n, -1),
-    )
     rules = mask_rules(config, coadd_planes(stack.planes))
-    usable = is_usable(columns, stack.present, rules)
-    fence = jax.tree.map(lambda a: a.reshape(1, -1), pixels.fence)
-    clipped = usable & ~is_kept(columns.values, fence)
-    counts = jnp.stack([usable.sum(axis=1), clipped.sum(axis=1)])
+    usable = is_usable(stack.image, stack.mask, stack.present, rules)
+    fence = jax.tree.map(lambda a: a[None], pixels.fence)
+    clipped = usable & ~is_kept(stack.image, fence)
+    counts = jnp.stack([usable.sum(axis=(1, 2)), clipped.sum(axis=(1, 2))])
     return _as_coadd(pixels, stack), counts
 
 

@@ -38,10 +38,14 @@ def shard_pixels(stack: WarpStack, devices: Sequence[Any] | None = None) -> Warp
     devices = jax.devices() if devices is None else list(devices)
     rows = stack.shape[1]
     number = max(n for n in range(1, len(devices) + 1) if rows % n == 0)
-    mesh = Mesh(np.array(devices[:number]), ("rows",), axis_types=(AxisType.Explicit,))
+    by_rows, whole = row_shardings(devices[:number])
+    return jax.tree.map(
+        lambda array: jax.device_put(array, by_rows if array.ndim == 3 else whole),
+        stack,
+    )
 
-    def put(array):
-        spec = P(None, "rows", None) if array.ndim == 3 else P()
-        return jax.device_put(array, NamedSharding(mesh, spec))
 
-    return jax.tree.map(put, stack)
+def row_shardings(devices: Sequence[Any]) -> tuple[NamedSharding, NamedSharding]:
+    """Return how images (warp, y, x) are split by rows, and how all else is copied."""
+    mesh = Mesh(np.array(devices), ("rows",), axis_types=(AxisType.Explicit,))
+    return NamedSharding(mesh, P(None, "rows", None)), NamedSharding(mesh, P())

@@ -2,11 +2,11 @@
 
 import equinox as eqx
 import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, UInt32
 
 from jaxcoadd.arrays import (
     Flags,
     FloatScalar,
-    Kept,
     PixelCount,
     PixelFlags,
     PixelValues,
@@ -148,20 +148,25 @@ def stack_columns(
 
 
 def _clean(columns: Columns, present: Present, rules: MaskRules) -> Values:
-    usable = is_usable(columns, present, rules)
+    usable = is_usable(columns.values, columns.masks, present, rules)
     return jnp.where(usable, columns.values, rejected_value(columns.values.dtype))
 
 
-def is_usable(columns: Columns, present: Present, rules: MaskRules) -> Kept:
+def is_usable(
+    values: Float[Array, "warp *shape"],
+    masks: UInt32[Array, "warp *shape"],
+    present: Present,
+    rules: MaskRules,
+) -> Bool[Array, "warp *shape"]:
     """Tell which inputs are used: present, without a bad bit, and finite."""
-    masks = columns.masks & jnp.uint32(~rules.removed & 0xFFFFFFFF)
+    masks = masks & jnp.uint32(~rules.removed & 0xFFFFFFFF)
     usable = ~has_any(masks, rules.bad)
     if not rules.nan_safe:
-        return usable & present[:, None]
+        return usable & present.reshape(-1, *(1,) * (values.ndim - 1))
     # One comparison for both: nothing is within -1 of 0.
-    limit = jnp.where(present, rejected_value(columns.values.dtype), -1.0)
-    limit = limit.astype(columns.values.dtype)[:, None]
-    return usable & (jnp.abs(columns.values) <= limit)
+    limit = jnp.where(present, rejected_value(values.dtype), -1.0)
+    limit = limit.astype(values.dtype).reshape(-1, *(1,) * (values.ndim - 1))
+    return usable & (jnp.abs(values) <= limit)
 
 
 def _combine_masks(

@@ -136,6 +136,30 @@ class WarpStack(eqx.Module):
         return warps, rows, columns
 
 
+def common_size(n: int) -> int:
+    """Return the length that a stack of n warps may share with stacks of like depth.
+
+    Parameters
+    ----------
+    n
+        Number of warps, at least 1.
+
+    Returns
+    -------
+    int
+        1, 2, 3, 4, 6, 8, 12, 16, ...: the next power of two, or three quarters of it.
+
+    Examples
+    --------
+    >>> [common_size(n) for n in (5, 13, 30, 33, 120)]
+    [6, 16, 32, 48, 128]
+    """
+    if n < 1:
+        raise ValueError(f"a stack has at least one warp, not {n}")
+    power = 1 << (n - 1).bit_length()
+    return power - power // 4 if n <= power - power // 4 else power
+
+
 def stack_warps(
     warps: Sequence[Warp],
     *,
@@ -152,7 +176,7 @@ def stack_warps(
         One a warp. By default `coadd` computes them from the variances.
     size
         Length of the stack. It is filled with absent warps up to this, so that
-        stacks of different depth share a compilation.
+        stacks of different depth share a compilation; see `common_size`.
 
     Returns
     -------

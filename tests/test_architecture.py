@@ -11,7 +11,8 @@ PACKAGE = Path(jaxcoadd.__file__).parent
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = [
-    {"arrays", "folding", "stages", "tiling", "photometry"},
+    {"arrays", "stages", "tiling", "photometry"},
+    {"folding"},
     {"masks", "selection"},
     {"spans", "statistics", "interpolation"},
     {"warps", "stacking", "bright_objects"},

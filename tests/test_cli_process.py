@@ -11,7 +11,7 @@ import pytest
 
 from jaxcoadd import io
 from jaxcoadd.assembly.progress import _PlainLine
-from tests.warp_files import write_warps
+from tests.warp_files import assert_same_planes, write_warps
 
 ENVIRONMENT = {
     key: value for key, value in os.environ.items() if key != "XLA_FLAGS"
@@ -172,3 +172,13 @@ def test_a_closed_pipe_and_closed_outputs_do_not_matter(warps, output):
     assert (done.returncode, done.stderr) == (0, "")
     done = start([*shell, f"{command} >&- 2>&-"])
     assert done.returncode == 0
+
+
+def test_the_number_of_cores_changes_no_bit(warps, output, tmp_path):
+    command = [sys.executable, "-m", "jaxcoadd", "assemble", *warps]
+    others = []
+    for number in ("1", "3"):
+        others.append(tmp_path / f"{number}.fits")
+        done = start([*command, "--output", others[-1], "-j", number])
+        assert done.returncode == 0, done.stderr
+    assert_same_planes(*others)

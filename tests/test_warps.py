@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxcoadd.masks import LSST_PLANES, MaskPlanes
-from jaxcoadd.warps import NANOJANSKY_ZERO_POINT, Warp, stack_warps
+from jaxcoadd.warps import NANOJANSKY_ZERO_POINT, Warp, common_size, stack_warps
 
 ONES = np.ones((2, 3), np.float32)
 
@@ -127,3 +127,20 @@ def test_a_stack_has_the_widest_type_of_its_warps():
         mixed = stack_warps([Warp(ONES, ONES), Warp(wide, wide)], weights=[1.0, 2.0])
         reals = (mixed.image, mixed.variance, mixed.zero_point, mixed.weight)
         assert {a.dtype for a in reals} == {np.dtype(np.float64)}
+
+
+@given(n=st.integers(1, 5000))
+def test_a_common_size_holds_the_warps_and_few_more(n):
+    size = common_size(n)
+    assert n <= size < 1.5 * n + 1
+    assert common_size(size) == size
+    assert common_size(n + 1) >= size
+
+
+def test_stacks_of_5_to_120_warps_have_10_common_sizes():
+    assert len({common_size(n) for n in range(5, 121)}) == 10
+
+
+def test_a_common_size_of_no_warps_is_refused():
+    with pytest.raises(ValueError, match="at least one warp, not 0"):
+        common_size(0)

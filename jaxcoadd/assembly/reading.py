@@ -1,6 +1,8 @@
 """Read warps on the grid of the coadd: scaled, shifted, with one set of planes."""
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +12,7 @@ from jaxcoadd.assembly.checks import Input
 from jaxcoadd.assembly.plan import Plan
 from jaxcoadd.io.mask_planes import NO_DATA
 from jaxcoadd.masks import remap_mask
+from jaxcoadd.sharding import row_shardings
 from jaxcoadd.zero_points import scale_planes
 
 Planes = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -111,14 +114,18 @@ class Cube:
         self.variance[:, part] = np.nan
         self.mask[:, part] = no_data
 
-    def to_device(
-        self, part: slice, rows: int, no_data: int
+    def to_devices(
+        self, part: slice, rows: int, no_data: int, devices: Sequence[Any]
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Copy some rows of every warp to JAX, and rows without data up to a number."""
+        """Copy some rows of every warp to JAX, and rows without data up to a number.
+
+        Each device has as many rows, so that some more may come without data.
+        """
+        even = -(-rows // len(devices)) * len(devices)
         return (
-            to_device(_padded(self.image[:, part], rows, np.nan)),
-            to_device(_padded(self.variance[:, part], rows, np.nan)),
-            to_device(_padded(self.mask[:, part], rows, no_data)),
+            _by_rows(_padded(self.image[:, part], even, np.nan), devices),
+            _by_rows(_padded(self.variance[:, part], even, np.nan), devices),
+            _by_rows(_padded(self.mask[:, part], even, no_data), devices),
         )
 
 
@@ -129,9 +136,17 @@ def _padded(array: np.ndarray, rows: int, fill: float) -> np.ndarray:
     return np.pad(array, ((0, 0), (0, missing), (0, 0)), constant_values=fill)
 
 
-def to_device(array: np.ndarray) -> jax.Array:
+def to_device(array: np.ndarray, device: Any = None) -> jax.Array:
     """Copy pixels to JAX, in the type that they are computed in."""
     if array.dtype.kind == "f":
         array = array.astype(pixel_type(), copy=False)
     # A copy: JAX may otherwise read memory that is filled anew meanwhile.
-    return jnp.array(array, copy=True)
+    return jnp.array(array, copy=True, device=device)
+
+
+def _by_rows(array: np.ndarray, devices: Sequence[Any]) -> jax.Array:
+    """Copy rows of every warp to each device, as `shard_pixels` spreads them."""
+    parts = np.split(array, len(devices), axis=1)
+    copies = [to_device(part, on) for part, on in zip(parts, devices, strict=True)]
+    by_rows, _ = row_shardings(devices)
+    return jax.make_array_from_single_device_arrays(array.shape, by_rows, copies)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
+import jax
 import numpy as np
 from astropy.table import Table
 
@@ -85,7 +86,8 @@ def assemble(
 
     Notes
     -----
-    The size of a subregion changes no bit of the result.
+    Rows are spread over all devices of JAX's default platform. Neither their number nor
+    the size of a subregion changes a bit of the result.
     """
     check_enough(plan.inputs, min_inputs=min_inputs, strict=strict)
     timings: dict[str, float] = {}
@@ -96,11 +98,16 @@ def assemble(
     check_enough([w.item for w in weighed], min_inputs=min_inputs, strict=strict)
     used = [one for one in weighed if not one.item.skipped]
     with _timed(timings, "stack"):
-        stack = stack_strip
+        stack, devices = stack_strip, jax.devices()
         if settings.online_mean and isinstance(config.statistic, Mean):
-            stack = accumulate_strip
+            stack, devices = accumulate_strip, devices[:1]
         stacked, counts = stack_subregions(
-            plan, used, kept, partial(stack, config=config), counter.add_rows
+            plan,
+            used,
+            kept,
+            partial(stack, config=config),
+            devices=devices,
+            done=counter.add_rows,
         )
     # What comes now needs the memory that the pixels of the warps take.
     del kept

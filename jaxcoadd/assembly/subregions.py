@@ -1,8 +1,9 @@
 """Stack subregion after subregion, so that not all pixels must be in memory."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 
 from jaxcoadd.assembly.plan import Plan
@@ -10,6 +11,7 @@ from jaxcoadd.assembly.reading import Cube, pixel_type, read_strip
 from jaxcoadd.assembly.strips import StackStrip
 from jaxcoadd.assembly.weighing import Weighed
 from jaxcoadd.io.mask_planes import NO_DATA
+from jaxcoadd.sharding import row_shardings
 
 
 def stack_subregions(
@@ -17,6 +19,8 @@ def stack_subregions(
     used: Sequence[Weighed],
     kept: Cube | None,
     stack: StackStrip,
+    *,
+    devices: Sequence[Any],
     done: Callable[[int], None] = lambda rows: None,
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Stack warps into planes of the whole coadd.
@@ -31,6 +35,8 @@ def stack_subregions(
         Their pixels; None to read them from the files.
     stack
         How to stack one of them.
+    devices
+        Over which the rows of each are spread.
     done
         Told how many rows are done, after each subregion.
 
@@ -54,7 +60,8 @@ def stack_subregions(
     counts = np.zeros((2, len(used)), np.int64)
     if not used:
         return planes, counts
-    weights = jnp.asarray([one.weight for one in used], dtype)
+    weights = np.array([one.weight for one in used], dtype)
+    weights = jax.device_put(weights, row_shardings(devices)[1])
     rows = plan.rows
     cube = Cube.empty((len(used), rows, width)) if kept is None else kept
     for start in range(0, height, rows):
@@ -66,7 +73,7 @@ def stack_subregions(
                 cube.put(index, read_strip(one.item, plan, start, stop))
             cube.clear(slice(stop - start, rows), no_data)
         # Nothing of one subregion may be alive when the next one is made.
-        pixels = cube.to_device(part, rows, no_data)
+        pixels = cube.to_devices(part, rows, no_data, devices)
         stacked, counted = stack(pixels, weights, planes=plan.planes)
         del pixels
         for name, plane in planes.items():
