@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import jax
 import numpy as np
@@ -15,7 +16,7 @@ from jaxcoadd.assembly.finishing import finish_planes
 from jaxcoadd.assembly.plan import Plan
 from jaxcoadd.assembly.reading import Cube
 from jaxcoadd.assembly.settings import Settings
-from jaxcoadd.assembly.strips import accumulate_strip, stack_strip
+from jaxcoadd.assembly.strips import StackStrip, accumulate_strip, stack_strip
 from jaxcoadd.assembly.subregions import stack_subregions
 from jaxcoadd.assembly.weighing import Weighed, weigh_input
 from jaxcoadd.bright_objects import flag_bright_objects
@@ -98,16 +99,9 @@ def assemble(
     check_enough([w.item for w in weighed], min_inputs=min_inputs, strict=strict)
     used = [one for one in weighed if not one.item.skipped]
     with _timed(timings, "stack"):
-        stack, devices = stack_strip, jax.devices()
-        if settings.online_mean and isinstance(config.statistic, Mean):
-            stack, devices = accumulate_strip, devices[:1]
+        stack, devices = _choose_stack(settings, config)
         stacked, counts = stack_subregions(
-            plan,
-            used,
-            kept,
-            partial(stack, config=config),
-            devices=devices,
-            done=counter.add_rows,
+            plan, used, kept, stack, devices=devices, done=counter.add_rows
         )
     # What comes now needs the memory that the pixels of the warps take.
     del kept
@@ -132,6 +126,16 @@ def assemble(
     )
     table = _input_table(weighed, counts, coadd.image.size)
     return Assembled(coadd, table, timings, _shared_cards(weighed))
+
+
+def _choose_stack(
+    settings: Settings, config: CoaddConfig
+) -> tuple[StackStrip, Sequence[Any]]:
+    """Return how rows are stacked, and on which devices."""
+    devices = jax.devices()
+    if settings.online_mean and isinstance(config.statistic, Mean):
+        return partial(accumulate_strip, config=config), devices[:1]
+    return partial(stack_strip, config=config), devices
 
 
 @contextmanager
