@@ -161,7 +161,7 @@ def coadd(stack: WarpStack, config: CoaddConfig | None = None) -> Coadd:
     --------
     >>> warps = [Warp(image=np.full((1, 1), x), variance=np.ones((1, 1)))
     ...          for x in (1.0, 2.0, 2.0, 3.0, 90.0)]
-    >>> coadd(stack_warps(warps)).image
+    >>> jax.jit(coadd)(stack_warps(warps)).image
     Array([[2.]], dtype=float32)
     """
     config = CoaddConfig() if config is None else config

@@ -16,13 +16,13 @@ from jaxcoadd.assembly.values import SettingsError
 
 MEBIBYTE = 1 << 20
 
-RUNTIME_BYTES = 460 * MEBIBYTE
+RUNTIME_BYTES = 520 * MEBIBYTE
 """What Python, JAX and the compiled functions take, beside pixels."""
 
 COMPILE_BYTES = 5 * MEBIBYTE
 """What compilation takes for each warp, up to `COMPILE_WARPS` of them."""
 
-COMPILE_WARPS = 48
+COMPILE_WARPS = 100
 
 KEPT_BYTES = 12
 """Bytes a pixel of a warp that is kept: image, variance and mask."""
