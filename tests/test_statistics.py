@@ -119,7 +119,7 @@ def test_clipped_means_equal_the_reference_at_every_depth():
 @pytest.mark.slow
 def test_every_statistic_equals_the_reference_at_some_depths():
     with jax.enable_x64(False):
-        check_depths([1, 2, 3, 9, 33], list(BY_NAME))
+        check_depths([1, 2, 3, 9], list(BY_NAME))
 
 
 @pytest.mark.exhaustive
