@@ -12,6 +12,8 @@ import hypothesis
 import jax
 import pytest
 
+from tests.warp_files import write_warps
+
 GOLDEN = Path(__file__).parent / "golden"
 
 jax.config.update("jax_platforms", "cpu")
@@ -46,6 +48,20 @@ def pytest_collection_modifyitems(config, items):
         for item in items:
             if item.get_closest_marker("exhaustive"):
                 item.add_marker(skip)
+
+
+@pytest.fixture
+def warps(tmp_path):
+    """Write two small warps, in a folder of their own."""
+    folder = tmp_path / "warps"
+    folder.mkdir()
+    return write_warps(folder, 2)
+
+
+@pytest.fixture
+def output(tmp_path):
+    """Name a coadd that is not there yet."""
+    return tmp_path / "coadd.fits"
 
 
 @pytest.fixture(params=[32, 64], ids=["32bit", "64bit"])

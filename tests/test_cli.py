@@ -15,6 +15,7 @@ from tests import fits_files as files
 from tests.warp_files import (
     assemble,
     assert_same_planes,
+    left_in,
     planes_of,
     raising,
     run,
@@ -22,23 +23,6 @@ from tests.warp_files import (
     write_warp,
     write_warps,
 )
-
-
-@pytest.fixture
-def warps(tmp_path):
-    folder = tmp_path / "warps"
-    folder.mkdir()
-    return write_warps(folder, 2)
-
-
-@pytest.fixture
-def output(tmp_path):
-    return tmp_path / "coadd.fits"
-
-
-def left_in(output):
-    """Return what is in the folder of the output, but for the warps."""
-    return sorted(set(os.listdir(output.parent)) - {"warps"})
 
 
 def test_warps_become_a_coadd(warps, output, capsys):

@@ -13,20 +13,7 @@ from tests.warp_files import (
     run,
     strict_json,
     write_warp,
-    write_warps,
 )
-
-
-@pytest.fixture
-def warps(tmp_path):
-    folder = tmp_path / "warps"
-    folder.mkdir()
-    return write_warps(folder, 2)
-
-
-@pytest.fixture
-def output(tmp_path):
-    return tmp_path / "coadd.fits"
 
 
 def test_inspect_describes_a_warp(warps, capsys):

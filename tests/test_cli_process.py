@@ -11,7 +11,7 @@ import pytest
 
 from jaxcoadd import io
 from jaxcoadd.assembly.progress import _PlainLine
-from tests.warp_files import assert_same_planes, write_warps
+from tests.warp_files import assert_same_planes, left_in
 
 ENVIRONMENT = {
     key: value for key, value in os.environ.items() if key != "XLA_FLAGS"
@@ -40,23 +40,6 @@ def start(command, **options):
         timeout=300,
         **options,
     )
-
-
-@pytest.fixture
-def warps(tmp_path):
-    folder = tmp_path / "warps"
-    folder.mkdir()
-    return write_warps(folder, 2)
-
-
-@pytest.fixture
-def output(tmp_path):
-    return tmp_path / "coadd.fits"
-
-
-def left_in(output):
-    """Return what is in the folder of the output, but for the warps."""
-    return sorted(set(os.listdir(output.parent)) - {"warps"})
 
 
 LOADED = """

@@ -198,11 +198,6 @@ def good(tmp_path):
     return write_warps(folder, 2)
 
 
-@pytest.fixture
-def output(tmp_path):
-    return tmp_path / "coadd.fits"
-
-
 @pytest.mark.parametrize("kind", BROKEN)
 def test_a_broken_warp_is_left_out_named_and_recorded(
     kind, good, output, tmp_path, capsys

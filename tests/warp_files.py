@@ -1,6 +1,7 @@
 """Small warps in files, for tests of whole runs."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +89,11 @@ def raising(error):
         raise error
 
     return fail
+
+
+def left_in(output):
+    """Return what is in the folder of the output, but for the warps."""
+    return sorted(set(os.listdir(output.parent)) - {"warps"})
 
 
 def strict_json(text):
