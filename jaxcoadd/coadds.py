@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
-from jaxcoadd.arrays import Count, FloatScalar, Image, Mask
+from jaxcoadd.arrays import Count, FloatScalar, Image, Mask, PerWarp
+from jaxcoadd.folding import spread_over_pixels
 from jaxcoadd.interpolation import fallback_value, interpolate_planes
 from jaxcoadd.masks import (
     LSST_PLANES,
@@ -20,6 +21,7 @@ from jaxcoadd.stacking import (
     MaskRules,
     StackedPixels,
     is_usable,
+    restack_columns,
     stack_columns,
 )
 from jaxcoadd.statistics import (
@@ -35,7 +37,7 @@ from jaxcoadd.statistics import (
 from jaxcoadd.tiling import on_own_rows, over_tiles
 from jaxcoadd.warps import WarpStack
 from jaxcoadd.weights import AbstractWeighting, WarpWeights
-from jaxcoadd.zero_points import scale_zero_points
+from jaxcoadd.zero_points import scale_planes, scale_zero_points, stack_factors
 
 RESULT_PLANES = ("REJECTED", "CLIPPED", "SENSOR_EDGE", "INEXACT_PSF")
 """The planes that a coadd adds to those of its warps."""
@@ -167,17 +169,17 @@ def coadd(stack: WarpStack, config: CoaddConfig | None = None) -> Coadd:
     config = CoaddConfig() if config is None else config
     check_planes(config, stack.planes)
     planes = coadd_planes(stack.planes)
-    scaled = scale_zero_points(stack, config.zero_point)
+    _, zero_point = stack_factors(stack, config.zero_point)
+    config = dataclasses.replace(config, zero_point=zero_point)
     weights, present = config.weighting.weigh_warps(
-        scaled, planes.bits(config.bad_planes)
+        scale_zero_points(stack, zero_point), planes.bits(config.bad_planes)
     )
-    scaled = dataclasses.replace(scaled, weight=weights, present=present)
+    mask = stack.mask
     if stack.weight is None:
         # A warp that turned out to be of no use is no input: its mask must not count.
-        mask = jnp.where(present[:, None, None], scaled.mask, jnp.uint32(0))
-        scaled = dataclasses.replace(scaled, mask=mask)
-    stacked = stack_pixels(scaled, config)
-    return finish(stacked, config)
+        mask = jnp.where(present[:, None, None], mask, jnp.uint32(0))
+    weighed = dataclasses.replace(stack, mask=mask, weight=weights, present=present)
+    return finish(stack_pixels(weighed, config), config)
 
 
 def stack_pixels(stack: WarpStack, config: CoaddConfig) -> Coadd:
@@ -186,7 +188,7 @@ def stack_pixels(stack: WarpStack, config: CoaddConfig) -> Coadd:
     Parameters
     ----------
     stack
-        Warps with weights, on one zero point. It may be any part of the warps' area.
+        Warps with weights. It may be any part of the warps' area.
     config
         How to coadd.
 
@@ -195,50 +197,74 @@ def stack_pixels(stack: WarpStack, config: CoaddConfig) -> Coadd:
     Coadd
         As far as single pixels know it; `finish` does the rest.
     """
-    return _as_coadd(_stack_tiles(stack, config), stack)
+    pixels, zero_point = _stack_tiles(stack, config)
+    return _as_coadd(pixels, stack.planes, zero_point)
 
 
 def stack_and_count(
     stack: WarpStack, config: CoaddConfig
 ) -> tuple[Coadd, Int[Array, "2 warp"]]:
     """Stack pixels, and count those that were used of each warp, and clipped."""
-    pixels = _stack_tiles(stack, config)
+    pixels, zero_point = _stack_tiles(stack, config)
+    scaled = scale_zero_points(stack, zero_point)
     rules = mask_rules(config, coadd_planes(stack.planes))
-    usable = is_usable(stack.image, stack.mask, stack.present, rules)
+    usable = is_usable(scaled.image, scaled.mask, scaled.present, rules)
     fence = jax.tree.map(lambda a: a[None], pixels.fence)
-    clipped = usable & ~is_kept(stack.image, fence)
+    clipped = usable & ~is_kept(scaled.image, fence)
     counts = jnp.stack([usable.sum(axis=(1, 2)), clipped.sum(axis=(1, 2))])
-    return _as_coadd(pixels, stack), counts
+    return _as_coadd(pixels, stack.planes, zero_point), counts
 
 
-def _stack_tiles(stack: WarpStack, config: CoaddConfig) -> StackedPixels:
-    planes = coadd_planes(stack.planes)
-    weighting = config.weighting
+def _stack_tiles(
+    stack: WarpStack, config: CoaddConfig
+) -> tuple[StackedPixels, FloatScalar]:
+    """Stack tile after tile, and return the zero point too."""
+    factors, zero_point = stack_factors(stack, config.zero_point)
 
-    def stack_tile(columns, weights, present, statistic, rules):
-        pixel_weights, unit = weighting.weigh_pixels(weights, columns.variances)
+    def prepare(columns, factors, weights, present):
+        columns = _scale_columns(columns, factors)
+        own, unit = config.weighting.weigh_pixels(weights, columns.variances)
+        return columns, own, unit, present
+
+    def stack_tile(columns, per_warp, statistic, rules):
         return stack_columns(
-            columns, pixel_weights, unit, present, statistic=statistic, rules=rules
+            *prepare(columns, *per_warp), statistic=statistic, rules=rules
         )
 
-    return over_tiles(stack_tile)(
+    def restack_tile(stacked, columns, per_warp, statistic, rules):
+        return restack_columns(
+            stacked, *prepare(columns, *per_warp), statistic=statistic, rules=rules
+        )
+
+    pixels = over_tiles(stack_tile, again=restack_tile)(
         Columns(stack.image, stack.variance, stack.mask),
-        stack.weight,
-        stack.present,
+        (factors, stack.weight, stack.present),
         config.statistic,
-        mask_rules(config, planes),
+        mask_rules(config, coadd_planes(stack.planes)),
     )
+    return pixels, zero_point
 
 
-def _as_coadd(pixels: StackedPixels, stack: WarpStack) -> Coadd:
+def _scale_columns(columns: Columns, factors: PerWarp) -> Columns:
+    """Do what `scale_zero_points` does to whole warps."""
+    width = columns.values.shape[-1]
+    wide = jnp.asarray(spread_over_pixels(factors[:, None], width))
+    scale = jax.vmap(jax.vmap(scale_planes))
+    values, variances = map(jnp.asarray, scale(columns.values, columns.variances, wide))
+    return Columns(values, variances, columns.masks)
+
+
+def _as_coadd(
+    pixels: StackedPixels, planes: MaskPlanes, zero_point: FloatScalar
+) -> Coadd:
     return Coadd(
         image=pixels.image,
         variance=pixels.variance,
         mask=pixels.mask,
         n_image=pixels.n_image,
         weight=pixels.weight,
-        planes=coadd_planes(stack.planes),
-        zero_point=stack.zero_point[0],
+        planes=coadd_planes(planes),
+        zero_point=zero_point,
     )
 
 

@@ -91,23 +91,66 @@ def _sum(term, shared, *arrays) -> Any:
 
 
 def _sum_forward(term, shared, *arrays):
-    return _sum(term, shared, *arrays), (shared, arrays)
+    return compute_once(partial(_sum, term), shared, *arrays), (shared, arrays)
 
 
 def _sum_backward(term, saved, cotangents):
-    shared, arrays = saved
+    return (
+        compute_once(partial(_pull_shared, term), *saved, cotangents),
+        *compute_once(partial(_pull_rows, term), *saved, cotangents),
+    )
+
+
+def _pull_rows(term, shared, arrays, cotangents):
+    """Pull cotangents of the sums back to the rows of all warps."""
+    width = jax.tree.leaves(cotangents)[0].shape[-1]
+
+    def total(*arrays):
+        rows = (spread_over_pixels(a, width) for a in arrays)
+        return jax.vmap(partial(term, shared))(*rows)
+
+    terms, pull = jax.vjp(total, *arrays)
+    return pull(
+        jax.tree.map(lambda c, t: jnp.broadcast_to(c, t.shape), cotangents, terms)
+    )
+
+
+def _pull_shared(term, shared, arrays, cotangents):
+    """Pull cotangents of the sums back to what the warps share."""
 
     def pull(*rows):
-        return jax.vjp(term, shared, *rows)[1](cotangents)
+        return jax.vjp(lambda s: term(s, *rows), shared)[1](cotangents)[0]
 
-    by_shared, *by_rows = jax.vmap(pull)(*arrays)
-    by_shared = jax.tree.map(
+    by_shared = jax.vmap(pull)(*arrays)
+    return jax.tree.map(
         lambda a: fold_warps(jnp.add, jnp.zeros_like(a[0]), a), by_shared
     )
-    return (by_shared, *by_rows)
 
 
 _sum.defvjp(_sum_forward, _sum_backward)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(1,))
+def spread_over_pixels(
+    array: Shaped[Array, "warp _"], width: int
+) -> Shaped[Array, "warp pixel"]:
+    """Repeat one number a warp for each pixel; leave one a pixel as it is."""
+    return jnp.broadcast_to(array, (*array.shape[:-1], width))
+
+
+def _spread_forward(array, width):
+    return spread_over_pixels(array, width), array.shape[-1]
+
+
+def _spread_backward(width, before, cotangents):
+    if before == width:
+        return (cotangents,)
+    # A product with ones: XLA's CPU compiler sums pixels one after the other.
+    ones = jnp.ones(width, cotangents.dtype)
+    return (jnp.dot(cotangents, ones, precision="highest")[..., None],)
+
+
+spread_over_pixels.defvjp(_spread_forward, _spread_backward)
 
 
 def add_where(

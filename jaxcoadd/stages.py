@@ -59,7 +59,9 @@ def _pairs(leaves):
     """Return the positions of leaves that share an array, and those that do not."""
     alike: dict[Any, list[int]] = {}
     for index, leaf in enumerate(leaves):
-        kind = _carrier(leaf.dtype) or index
+        # A larger array would go through memory once more to be taken apart.
+        kind = _carrier(leaf.dtype) if leaf.ndim <= 1 else None
+        kind = kind or index
         alike.setdefault((leaf.shape, kind), []).append(index)
     groups = [g[i : i + 2] for g in alike.values() for i in range(0, len(g), 2)]
     return [g for g in groups if len(g) == 2], [g[0] for g in groups if len(g) == 1]

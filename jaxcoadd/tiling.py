@@ -9,6 +9,8 @@ import numpy as np
 from jax import lax
 from jax.sharding import PartitionSpec as P
 
+from jaxcoadd.stages import compute_once
+
 CPU_TILE = 256
 
 
@@ -21,7 +23,12 @@ def default_tile_size(n_pixels: int) -> int:
     return CPU_TILE if jax.default_backend() == "cpu" else max(n_pixels, 1)
 
 
-def over_tiles(function: Callable, *, tile_size: int | None = None) -> Callable:
+def over_tiles(
+    function: Callable,
+    *,
+    again: Callable | None = None,
+    tile_size: int | None = None,
+) -> Callable:
     """Make a function of pixel columns one of whole images.
 
     Parameters
@@ -30,6 +37,11 @@ def over_tiles(function: Callable, *, tile_size: int | None = None) -> Callable:
         ``function(columns, *shared) -> outputs``: pytrees of arrays whose last axis
         is a run of pixels. Each pixel of the output depends on that pixel of the
         columns and on `shared`, and on nothing else.
+    again
+        ``again(outputs, columns, *shared) -> outputs``: the same outputs, given what
+        they are; what it takes from there has no derivative. The reverse pass
+        differentiates this, which may be less work. None: it differentiates the
+        function.
     tile_size
         Pixels of a tile; see `default_tile_size`.
 
@@ -43,7 +55,7 @@ def over_tiles(function: Callable, *, tile_size: int | None = None) -> Callable:
     Notes
     -----
     Composes with jit, vmap and reverse-mode differentiation. The reverse pass goes
-    through the tiles once more and keeps nothing of a tile.
+    through the tiles once more and keeps nothing of a tile but its outputs.
 
     Examples
     --------
@@ -57,7 +69,7 @@ def over_tiles(function: Callable, *, tile_size: int | None = None) -> Callable:
         rows, width = jax.tree.leaves(columns)[0].shape[-2:]
         size = tile_size or default_tile_size(rows * width)
         flat = jax.tree.map(lambda a: _flatten(a, size), columns)
-        outputs = _over_flat_tiles(function, size, flat, shared)
+        outputs = _over_flat_tiles(function, again, size, flat, shared)
         return jax.tree.map(
             lambda a: a[..., : rows * width].reshape(*a.shape[:-1], rows, width),
             outputs,
@@ -130,7 +142,9 @@ def _update(tree, tile, start):
     )
 
 
-def _over_flat_tiles(function: Callable, size: int, flat: Any, shared: tuple) -> Any:
+def _over_flat_tiles(
+    function: Callable, again: Callable | None, size: int, flat: Any, shared: tuple
+) -> Any:
     """Apply `function` tile by tile, with a reverse pass that does the same."""
 
     @jax.custom_vjp
@@ -140,7 +154,7 @@ def _over_flat_tiles(function: Callable, size: int, flat: Any, shared: tuple) ->
             lambda flat: function(_slice(flat, 0, size), *shared), flat
         )
         outputs = jax.tree.map(
-            lambda s: jnp.zeros((*s.shape[:-1], n_pixels), s.dtype), shapes
+            lambda s: lax.empty((*s.shape[:-1], n_pixels), s.dtype), shapes
         )
 
         def step(outputs, start):
@@ -150,11 +164,15 @@ def _over_flat_tiles(function: Callable, size: int, flat: Any, shared: tuple) ->
         return lax.scan(step, outputs, _starts(n_pixels, size))[0]
 
     def forward(flat, shared):
-        return run(flat, shared), (flat, shared)
+        outputs = run(flat, shared)
+        return outputs, (outputs if again else (), flat, shared)
+
+    def differentiated(outputs, flat, *shared):
+        return again(outputs, flat, *shared) if again else function(flat, *shared)
 
     def backward(saved, cotangents):
-        flat, shared = saved
-        return _transpose_tiles(function, size, flat, shared, cotangents)
+        outputs, flat, shared = saved
+        return _transpose_tiles(differentiated, size, outputs, flat, shared, cotangents)
 
     run.defvjp(forward, backward)
     return run(flat, shared)
@@ -164,7 +182,7 @@ def _is_real(a):
     return jnp.issubdtype(jnp.result_type(a), jnp.floating)
 
 
-def _transpose_tiles(function, size, flat, shared, cotangents):
+def _transpose_tiles(function, size, outputs, flat, shared, cotangents):
     """Pull cotangents of the outputs back to the columns and the shared values."""
     flat_leaves, flat_tree = jax.tree.flatten(flat)
     shared_leaves, shared_tree = jax.tree.flatten(shared)
@@ -176,37 +194,37 @@ def _transpose_tiles(function, size, flat, shared, cotangents):
         rest = iter(real)
         return tree.unflatten([next(rest) if _is_real(a) else a for a in leaves])
 
-    def step(sums, start):
-        # The last tile overlaps the one before: each pixel counts once.
-        fresh = start + jnp.arange(size, dtype=jnp.int32) >= sums[2]
+    def step(sums, tile_range):
+        start, first = tile_range
+        fresh = start + jnp.arange(size, dtype=jnp.int32) >= first
         given = jax.tree.map(lambda c: _cotangent_tile(c, start, fresh), cotangents)
         matters = _matters(given, size)
-        tile = _replace_others(_slice(flat_leaves, start, size), matters)
+        found = _slice_some(outputs, start, matters)
+        tile = _slice_some(flat_leaves, start, matters)
         real_tile = [a for a in tile if _is_real(a)]
         _, pull = jax.vjp(
             lambda t, s: function(
-                merge(tile, flat_tree, t), *merge(shared_leaves, shared_tree, s)
+                found, merge(tile, flat_tree, t), *merge(shared_leaves, shared_tree, s)
             ),
             real_tile,
             real_shared,
         )
         by_tile, by_shared = pull(given)
-        by_tile = jax.tree.map(
-            lambda sum_, a: sum_ + jnp.where(matters, a, 0),
-            _slice(sums[0], start, size),
-            by_tile,
-        )
+        by_tile = [jnp.where(matters, a, 0) for a in by_tile]
         by_shared = [jnp.where(matters.any(), a, 0) for a in by_shared]
         by_flat = _update(sums[0], by_tile, start)
-        by_shared = jax.tree.map(jnp.add, sums[1], by_shared)
-        return (by_flat, by_shared, start + size), None
+        return (by_flat, jax.tree.map(jnp.add, sums[1], by_shared)), None
 
     zeros = (
-        [jnp.zeros_like(a) for a in real_flat],
+        [lax.empty(a.shape, a.dtype) for a in real_flat],
         [jnp.zeros_like(jnp.asarray(a)) for a in real_shared],
-        jnp.int32(0),
     )
-    (by_flat, by_shared, _), _ = lax.scan(step, zeros, _starts(n_pixels, size))
+    starts = _starts(n_pixels, size)
+    firsts = size * jnp.arange(len(starts), dtype=jnp.int32)
+    # The last tile overlaps the one before. It comes first and counts what is its own;
+    # the one before then writes over the rest.
+    order = (jnp.roll(starts, 1), jnp.roll(firsts, 1))
+    (by_flat, by_shared), _ = lax.scan(step, zeros, order)
     return (
         _with_float0(flat_leaves, flat_tree, by_flat),
         _with_float0(shared_leaves, shared_tree, by_shared),
@@ -231,16 +249,19 @@ def _matters(given, size):
     return found
 
 
-def _replace_others(tile, matters):
-    """Put one pixel that matters in the place of all that do not.
+def _slice_some(tree, start, matters):
+    """Cut a tile, and put one pixel that matters in the place of all that do not.
 
     Else a pixel without data, whose slope is 0 times infinity, would make the slope
     of everything that the pixels share NaN. So do the pixels that fill a tile up.
     """
-    donor = jnp.argmax(matters)
-    return [
-        jnp.where(matters, a, lax.dynamic_index_in_dim(a, donor, axis=-1)) for a in tile
-    ]
+    at = start + jnp.argmax(matters).astype(jnp.int32)
+
+    def cut(tree, start, at):
+        return _slice(tree, start, len(matters)), _slice(tree, at, 1)
+
+    tile, donor = compute_once(cut, tree, start, at)
+    return jax.tree.map(lambda a, one: jnp.where(matters, a, one), tile, donor)
 
 
 def _with_float0(leaves, tree, real):

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from scipy.interpolate import LinearNDInterpolator
 from scipy.spatial import Delaunay
 
-from jaxcoadd.arrays import FloatScalar
+from jaxcoadd.arrays import FloatScalar, PerWarp
 from jaxcoadd.warps import WarpStack
 
 Plane = Float[Array | np.ndarray, "*shape"]
@@ -135,14 +135,7 @@ def scale_zero_points(stack: WarpStack, zero_point: Scalar | None = None) -> War
     >>> scale_zero_points(stack, 27.0).image[:, 0, 0]
     Array([1. , 0.1], dtype=float32)
     """
-    if zero_point is None:
-        # A sum, not an index: its derivative knows how the stack is spread.
-        first = jnp.arange(len(stack.present)) == jnp.argmax(stack.present)
-        zero_point = jnp.sum(jnp.where(first, stack.zero_point, 0))
-    zero_point = jnp.asarray(zero_point, stack.zero_point.dtype)
-    # The zero point of an absent warp is a filler, and its factor could overflow.
-    before = jnp.where(stack.present, stack.zero_point, zero_point)
-    factors = zero_point_factors(before, zero_point)
+    factors, zero_point = stack_factors(stack, zero_point)
     image, variance = jax.vmap(scale_planes)(stack.image, stack.variance, factors)
     return dataclasses.replace(
         stack,
@@ -150,6 +143,23 @@ def scale_zero_points(stack: WarpStack, zero_point: Scalar | None = None) -> War
         variance=variance,
         zero_point=jnp.full_like(stack.zero_point, zero_point),
     )
+
+
+def stack_factors(
+    stack: WarpStack, zero_point: Scalar | None = None
+) -> tuple[PerWarp, Array]:
+    """Return the factor of each warp, and the zero point that they lead to.
+
+    By default that of the first warp.
+    """
+    if zero_point is None:
+        # A sum, not an index: its derivative knows how the stack is spread.
+        first = jnp.arange(len(stack.present)) == jnp.argmax(stack.present)
+        zero_point = jnp.sum(jnp.where(first, stack.zero_point, 0))
+    zero_point = jnp.asarray(zero_point, stack.zero_point.dtype)
+    # The zero point of an absent warp is a filler, and its factor could overflow.
+    before = jnp.where(stack.present, stack.zero_point, zero_point)
+    return jnp.asarray(zero_point_factors(before, zero_point)), zero_point
 
 
 def mean_factor(

@@ -11,8 +11,8 @@ PACKAGE = Path(jaxcoadd.__file__).parent
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = [
-    {"arrays", "stages", "tiling", "photometry"},
-    {"folding"},
+    {"arrays", "stages", "photometry"},
+    {"tiling", "folding"},
     {"masks", "selection"},
     {"spans", "statistics", "interpolation"},
     {"warps", "stacking", "bright_objects"},

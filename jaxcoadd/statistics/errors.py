@@ -3,33 +3,21 @@
 import abc
 
 import equinox as eqx
-import jax.numpy as jnp
 
 from jaxcoadd.arrays import PixelValues
-from jaxcoadd.folding import sum_warps
-from jaxcoadd.statistics.moments import Moments, quotient
-from jaxcoadd.statistics.samples import Fence, Samples, is_kept
+from jaxcoadd.statistics.moments import Moments, no_error, quotient
 
 
 class AbstractErrorModel(eqx.Module):
     """How a mean finds its own variance."""
 
     @abc.abstractmethod
-    def variance_of_mean(
-        self, samples: Samples, kept: Moments, fence: Fence
-    ) -> PixelValues:
-        """Return the variance of the mean of the values within a fence."""
+    def term(self, variance: PixelValues, weight: PixelValues) -> PixelValues:
+        """Return what `Moments.error` sums over the values that are used."""
 
-
-def _sum_variances(samples, fence, term):
-    """Sum a term of (variance, weight) over the values within a fence."""
-
-    def kept_term(fence, x, v, w):
-        return jnp.where(is_kept(x, fence), term(v, w), 0)
-
-    return sum_warps(
-        kept_term, fence, samples.values, samples.variances, samples.weights
-    )
+    @abc.abstractmethod
+    def variance_of_mean(self, kept: Moments) -> PixelValues:
+        """Return the variance of the mean of the values that are used."""
 
 
 class FromVariances(AbstractErrorModel):
@@ -38,21 +26,24 @@ class FromVariances(AbstractErrorModel):
     LSST's ``calcErrorFromInputVariance``, and the default of a coadd.
     """
 
-    def variance_of_mean(
-        self, samples: Samples, kept: Moments, fence: Fence
-    ) -> PixelValues:
+    def term(self, variance: PixelValues, weight: PixelValues) -> PixelValues:
+        """Return w² v."""
+        return variance * (weight * weight)
+
+    def variance_of_mean(self, kept: Moments) -> PixelValues:
         """Return the sum of w² v over the squared sum of w."""
-        total = _sum_variances(samples, fence, lambda v, w: v * (w * w))
         square = kept.weight * kept.weight
-        return quotient(total, square, where=kept.count > 0)
+        return quotient(kept.error, square, where=kept.count > 0)
 
 
 class FromScatter(AbstractErrorModel):
     """From the scatter of the inputs: the sample variance over the effective number."""
 
-    def variance_of_mean(
-        self, samples: Samples, kept: Moments, fence: Fence
-    ) -> PixelValues:
+    def term(self, variance: PixelValues, weight: PixelValues) -> PixelValues:
+        """Return 0: the variances of the inputs do not matter."""
+        return no_error(variance, weight)
+
+    def variance_of_mean(self, kept: Moments) -> PixelValues:
         """Return the sample variance times the sum of w² over that of w, squared."""
         square = kept.weight * kept.weight
         return quotient(kept.variance * kept.weight2, square, where=kept.count > 0)
@@ -64,9 +55,10 @@ class Mosaic(AbstractErrorModel):
     LSST's ``calcErrorMosaicMode``.
     """
 
-    def variance_of_mean(
-        self, samples: Samples, kept: Moments, fence: Fence
-    ) -> PixelValues:
+    def term(self, variance: PixelValues, weight: PixelValues) -> PixelValues:
+        """Return w v."""
+        return variance * weight
+
+    def variance_of_mean(self, kept: Moments) -> PixelValues:
         """Return the weighted mean of the variances."""
-        total = _sum_variances(samples, fence, lambda v, w: v * w)
-        return quotient(total, kept.weight, where=kept.count > 0)
+        return quotient(kept.error, kept.weight, where=kept.count > 0)

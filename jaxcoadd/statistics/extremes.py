@@ -6,12 +6,11 @@ from jaxcoadd.folding import fold_warps
 from jaxcoadd.statistics.means import AbstractStatistic
 from jaxcoadd.statistics.moments import moments, open_fence, sum_over_count
 from jaxcoadd.statistics.order import rejected_value
-from jaxcoadd.statistics.samples import Combined, Samples
+from jaxcoadd.statistics.samples import Combined, Fence, Samples
 
 
-def _exact(samples, value):
+def _exact(samples, fence, value):
     """Combine to a value without an error."""
-    fence = open_fence(samples)
     return Combined(
         value=value,
         variance=jnp.zeros_like(value),
@@ -21,7 +20,7 @@ def _exact(samples, value):
     )
 
 
-def _extreme(samples, pick, start):
+def _extreme(samples, fence, pick, start):
     """Pick the extreme of the finite values, NaN where nothing counts."""
     none = rejected_value(samples.values.dtype)
     value = fold_warps(
@@ -29,7 +28,7 @@ def _extreme(samples, pick, start):
         start,
         samples.values,
     )
-    return _exact(samples, jnp.where(samples.count > 0, value, jnp.nan))
+    return _exact(samples, fence, jnp.where(samples.count > 0, value, jnp.nan))
 
 
 class Minimum(AbstractStatistic):
@@ -39,48 +38,72 @@ class Minimum(AbstractStatistic):
     original: with weights the result may be smaller than every value.
     """
 
-    def combine(self, samples: Samples) -> Combined:
+    def settle(self, samples: Samples) -> Fence:
+        """Find a fence that keeps every value."""
+        return open_fence(samples)
+
+    def combine(self, samples: Samples, settled: Fence) -> Combined:
         """Combine the values of every pixel to the smallest."""
-        return _extreme(samples, jnp.minimum, sum_over_count(samples))
+        return _extreme(samples, settled, jnp.minimum, sum_over_count(samples))
 
 
 class Maximum(AbstractStatistic):
     """The largest value (``MAX``), with the same start as `Minimum`."""
 
-    def combine(self, samples: Samples) -> Combined:
+    def settle(self, samples: Samples) -> Fence:
+        """Find a fence that keeps every value."""
+        return open_fence(samples)
+
+    def combine(self, samples: Samples, settled: Fence) -> Combined:
         """Combine the values of every pixel to the largest."""
-        return _extreme(samples, jnp.maximum, sum_over_count(samples))
+        return _extreme(samples, settled, jnp.maximum, sum_over_count(samples))
 
 
 class Sum(AbstractStatistic):
     """The sum of weights times values (``SUM``); 0 where nothing counts."""
 
-    def combine(self, samples: Samples) -> Combined:
+    def settle(self, samples: Samples) -> Fence:
+        """Find a fence that keeps every value."""
+        return open_fence(samples)
+
+    def combine(self, samples: Samples, settled: Fence) -> Combined:
         """Combine the values of every pixel to their weighted sum."""
-        used = moments(samples, open_fence(samples))
+        used = moments(samples, settled)
         total = used.first + used.weight * used.origin
-        return _exact(samples, total * samples.weight_unit)
+        return _exact(samples, settled, total * samples.weight_unit)
 
 
 class UsedCount(AbstractStatistic):
     """How many values count, before clipping (``NPOINT``)."""
 
-    def combine(self, samples: Samples) -> Combined:
+    def settle(self, samples: Samples) -> Fence:
+        """Find a fence that keeps every value."""
+        return open_fence(samples)
+
+    def combine(self, samples: Samples, settled: Fence) -> Combined:
         """Combine the values of every pixel to their number."""
-        return _exact(samples, samples.count)
+        return _exact(samples, settled, samples.count)
 
 
 class MaskedCount(AbstractStatistic):
     """How many inputs are masked or not finite (``NMASKED``)."""
 
-    def combine(self, samples: Samples) -> Combined:
+    def settle(self, samples: Samples) -> Fence:
+        """Find a fence that keeps every value."""
+        return open_fence(samples)
+
+    def combine(self, samples: Samples, settled: Fence) -> Combined:
         """Combine the values of every pixel to the number of rejected inputs."""
-        return _exact(samples, samples.rejected)
+        return _exact(samples, settled, samples.rejected)
 
 
 class ClippedCount(AbstractStatistic):
     """Always 0 (``NCLIPPED``): asked for alone, the original does not clip."""
 
-    def combine(self, samples: Samples) -> Combined:
+    def settle(self, samples: Samples) -> Fence:
+        """Find a fence that keeps every value."""
+        return open_fence(samples)
+
+    def combine(self, samples: Samples, settled: Fence) -> Combined:
         """Combine the values of every pixel to 0."""
-        return _exact(samples, jnp.zeros_like(samples.values[0]))
+        return _exact(samples, settled, jnp.zeros_like(samples.values[0]))

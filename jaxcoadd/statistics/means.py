@@ -1,6 +1,7 @@
 """Means: plain, clipped, and clipped smoothly."""
 
 import abc
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -17,10 +18,17 @@ from jaxcoadd.statistics.samples import Combined, Fence, Samples, fence_around
 
 
 class AbstractStatistic(eqx.Module):
-    """What a coadd makes of the values of one pixel."""
+    """What a coadd makes of the values of one pixel, in two steps."""
 
     @abc.abstractmethod
-    def combine(self, samples: Samples) -> Combined:
+    def settle(self, samples: Samples) -> Any:
+        """Find what has no derivative, such as which values are used.
+
+        It is a pytree of rows of pixels. The reverse pass does not find it again.
+        """
+
+    @abc.abstractmethod
+    def combine(self, samples: Samples, settled: Any) -> Combined:
         """Combine the values of every pixel to one, with its variance."""
 
 
@@ -39,17 +47,13 @@ class Mean(AbstractStatistic):
 
     error: AbstractErrorModel = FromVariances()
 
-    def combine(self, samples: Samples) -> Combined:
+    def settle(self, samples: Samples) -> Fence:
+        """Find a fence that keeps every value."""
+        return open_fence(samples)
+
+    def combine(self, samples: Samples, settled: Fence) -> Combined:
         """Combine the values of every pixel to their weighted mean."""
-        fence = open_fence(samples)
-        used = moments(samples, fence)
-        return Combined(
-            value=used.mean,
-            variance=self.error.variance_of_mean(samples, used, fence),
-            weight=used.weight * samples.weight_unit,
-            clipped=jnp.zeros_like(used.mean, bool),
-            fence=fence,
-        )
+        return _mean_within(samples, settled, self.error)
 
 
 class ClippedMean(AbstractStatistic):
@@ -74,20 +78,24 @@ class ClippedMean(AbstractStatistic):
     clip_iter: int = eqx.field(static=True, default=2)
     error: AbstractErrorModel = FromVariances()
 
-    def combine(self, samples: Samples) -> Combined:
-        """Combine the values of every pixel to their clipped mean."""
-        fence = sigma_clip(samples, self.sigma_clip, self.clip_iter)
-        return compute_once(self._combine_kept, samples, fence)
+    def settle(self, samples: Samples) -> Fence:
+        """Find the fence of the last pass."""
+        return sigma_clip(samples, self.sigma_clip, self.clip_iter)
 
-    def _combine_kept(self, samples: Samples, fence: Fence) -> Combined:
-        kept = moments(samples, fence)
-        return Combined(
-            value=kept.mean,
-            variance=self.error.variance_of_mean(samples, kept, fence),
-            weight=kept.weight * samples.weight_unit,
-            clipped=kept.count < samples.count,
-            fence=fence,
-        )
+    def combine(self, samples: Samples, settled: Fence) -> Combined:
+        """Combine the values of every pixel to their clipped mean."""
+        return _mean_within(samples, settled, self.error)
+
+
+def _mean_within(samples, fence, error):
+    kept = moments(samples, fence, error.term)
+    return Combined(
+        value=kept.mean,
+        variance=error.variance_of_mean(kept),
+        weight=kept.weight * samples.weight_unit,
+        clipped=kept.count < samples.count,
+        fence=fence,
+    )
 
 
 class SoftClippedMean(AbstractStatistic):
@@ -126,12 +134,15 @@ class SoftClippedMean(AbstractStatistic):
     softness: FloatScalar = 0.3
     clip_iter: int = eqx.field(static=True, default=2)
 
-    def combine(self, samples: Samples) -> Combined:
+    def settle(self, samples: Samples) -> None:
+        """Settle nothing: derivatives go through the centre and the deviation too."""
+
+    def combine(self, samples: Samples, settled: None) -> Combined:
         """Combine the values of every pixel to their softly clipped mean."""
         centre, spread = compute_once(_robust_centre, samples)
         for _ in range(self.clip_iter - 1):
             centre, spread = compute_once(self._next_centre, samples, centre, spread)
-        return compute_once(self._combine_shares, samples, centre, spread)
+        return self._combine_shares(samples, centre, spread)
 
     def _next_centre(self, samples, centre, spread):
         sums = self._sums(samples, centre, spread)

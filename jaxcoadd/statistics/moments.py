@@ -1,5 +1,7 @@
 """Weighted sums, means and variances along the warps, within a fence."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -16,7 +18,8 @@ class Moments(NamedTuple):
     """Sums over the values within a fence, deviations taken from its centre.
 
     ``weight`` and ``weight2`` are the sums of w and of w², ``first`` and ``second``
-    those of w d and of w d², d being the deviation from ``origin + shift``.
+    those of w d and of w d², d being the deviation from ``origin + shift``; ``error``
+    is that of the term of an error model.
     """
 
     origin: PixelValues
@@ -26,6 +29,7 @@ class Moments(NamedTuple):
     weight2: PixelValues
     first: PixelValues
     second: PixelValues
+    error: PixelValues
 
     @property
     def mean(self) -> PixelValues:
@@ -100,16 +104,25 @@ def sum_over_count(samples: Samples) -> PixelValues:
     return total * samples.weight_unit / jnp.maximum(count, 1)
 
 
-def moments(samples: Samples, fence: Fence) -> Moments:
-    """Sum the values within a fence, as deviations from its centre."""
-    weights = samples.weights
-    sums = sum_warps(_moment_terms, fence, samples.values, weights, weights * weights)
+def no_error(variance: PixelValues, weight: PixelValues) -> PixelValues:
+    """Return 0, the term of an error that does not come from the variances."""
+    return jnp.zeros_like(variance)
+
+
+def moments(samples: Samples, fence: Fence, error_term: Callable = no_error) -> Moments:
+    """Sum the values within a fence, as deviations from its centre.
+
+    Also ``error_term(variance, weight)``.
+    """
+    arrays = (samples.values, samples.weights, samples.variances)
+    sums = sum_warps(partial(_moment_terms, error_term), fence, *arrays)
     return Moments(fence.origin, fence.shift, *sums)
 
 
-def _moment_terms(fence, x, w, w2):
+def _moment_terms(error_term, fence, x, w, v):
     kept = is_kept(x, fence)
     deviation = deviations(x, fence)
     weighted = w * deviation
-    terms = (jnp.ones_like(x), w, w2, weighted, weighted * deviation)
+    one = jnp.ones_like(x)
+    terms = (one, w, w * w, weighted, weighted * deviation, error_term(v, w))
     return tuple(jnp.where(kept, term, 0) for term in terms)

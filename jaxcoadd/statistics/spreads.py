@@ -11,18 +11,7 @@ from jaxcoadd.statistics.order import quantiles
 from jaxcoadd.statistics.samples import Combined, Fence, Samples
 
 
-def _all(samples) -> tuple[Moments, Fence]:
-    fence = open_fence(samples)
-    return moments(samples, fence), fence
-
-
-def _clipped(samples, width, iterations) -> tuple[Moments, Fence]:
-    fence = sigma_clip(samples, width, iterations)
-    return moments(samples, fence), fence
-
-
-def _combined(samples, used: tuple[Moments, Fence], value, variance) -> Combined:
-    sums, fence = used
+def _combined(samples, sums: Moments, fence: Fence, value, variance) -> Combined:
     return Combined(
         value=value,
         variance=variance,
@@ -38,29 +27,39 @@ def _variance_of_variance(sums: Moments) -> PixelValues:
     return 2 * (n - 1) * sums.variance**2 / (n * n)
 
 
-def _deviation(samples, used: tuple[Moments, Fence]) -> Combined:
+def _deviation(samples, fence: Fence) -> Combined:
     """Combine to the standard deviation; its error by propagation."""
-    sums, _ = used
+    sums = moments(samples, fence)
     value = jnp.sqrt(sums.variance)
     error = 0.5 * jnp.sqrt(_variance_of_variance(sums)) / value
-    return _combined(samples, used, value, error * error)
+    return _combined(samples, sums, fence, value, error * error)
 
 
 class Variance(AbstractStatistic):
     """The weighted sample variance (``VARIANCE``); differentiable like `Mean`."""
 
-    def combine(self, samples: Samples) -> Combined:
+    def settle(self, samples: Samples) -> Fence:
+        """Find a fence that keeps every value."""
+        return open_fence(samples)
+
+    def combine(self, samples: Samples, settled: Fence) -> Combined:
         """Combine the values of every pixel to their variance."""
-        used = sums, _ = _all(samples)
-        return _combined(samples, used, sums.variance, _variance_of_variance(sums))
+        sums = moments(samples, settled)
+        return _combined(
+            samples, sums, settled, sums.variance, _variance_of_variance(sums)
+        )
 
 
 class StandardDeviation(AbstractStatistic):
     """The weighted sample standard deviation (``STDEV``); differentiable."""
 
-    def combine(self, samples: Samples) -> Combined:
+    def settle(self, samples: Samples) -> Fence:
+        """Find a fence that keeps every value."""
+        return open_fence(samples)
+
+    def combine(self, samples: Samples, settled: Fence) -> Combined:
         """Combine the values of every pixel to their standard deviation."""
-        return _deviation(samples, _all(samples))
+        return _deviation(samples, settled)
 
 
 class MeanSquare(AbstractStatistic):
@@ -69,12 +68,16 @@ class MeanSquare(AbstractStatistic):
     LSST's ``MEANSQUARE``; differentiable like `Mean`.
     """
 
-    def combine(self, samples: Samples) -> Combined:
+    def settle(self, samples: Samples) -> Fence:
+        """Find a fence that keeps every value."""
+        return open_fence(samples)
+
+    def combine(self, samples: Samples, settled: Fence) -> Combined:
         """Combine the values of every pixel to their mean square."""
-        used = sums, _ = _all(samples)
+        sums = moments(samples, settled)
         n = sums.count
         value = (n - 1) / n * sums.variance + sums.mean**2
-        return _combined(samples, used, value, 2 * (value / n) ** 2)
+        return _combined(samples, sums, settled, value, 2 * (value / n) ** 2)
 
 
 class ClippedVariance(AbstractStatistic):
@@ -91,11 +94,15 @@ class ClippedVariance(AbstractStatistic):
     sigma_clip: FloatScalar = 3.0
     clip_iter: int = eqx.field(static=True, default=2)
 
-    def combine(self, samples: Samples) -> Combined:
+    def settle(self, samples: Samples) -> Fence:
+        """Find the fence of the last pass."""
+        return sigma_clip(samples, self.sigma_clip, self.clip_iter)
+
+    def combine(self, samples: Samples, settled: Fence) -> Combined:
         """Combine the values of every pixel to their clipped variance."""
-        used = sums, _ = _clipped(samples, self.sigma_clip, self.clip_iter)
+        sums = moments(samples, settled)
         unknown = jnp.full_like(sums.weight, jnp.nan)
-        return _combined(samples, used, sums.variance, unknown)
+        return _combined(samples, sums, settled, sums.variance, unknown)
 
 
 class ClippedStandardDeviation(AbstractStatistic):
@@ -110,9 +117,13 @@ class ClippedStandardDeviation(AbstractStatistic):
     sigma_clip: FloatScalar = 3.0
     clip_iter: int = eqx.field(static=True, default=2)
 
-    def combine(self, samples: Samples) -> Combined:
+    def settle(self, samples: Samples) -> Fence:
+        """Find the fence of the last pass."""
+        return sigma_clip(samples, self.sigma_clip, self.clip_iter)
+
+    def combine(self, samples: Samples, settled: Fence) -> Combined:
         """Combine the values of every pixel to their clipped standard deviation."""
-        return _deviation(samples, _clipped(samples, self.sigma_clip, self.clip_iter))
+        return _deviation(samples, settled)
 
 
 class Median(AbstractStatistic):
@@ -122,20 +133,28 @@ class Median(AbstractStatistic):
     weighted scatter. Differentiable: the one or two central values have a share.
     """
 
-    def combine(self, samples: Samples) -> Combined:
+    def settle(self, samples: Samples) -> Fence:
+        """Find a fence that keeps every value."""
+        return open_fence(samples)
+
+    def combine(self, samples: Samples, settled: Fence) -> Combined:
         """Combine the values of every pixel to their median."""
-        used = sums, _ = _all(samples)
+        sums = moments(samples, settled)
         median = quantiles(samples.values, samples.count, (0.5,))[0]
         variance = 0.5 * jnp.pi * sums.variance / sums.count
-        return _combined(samples, used, median, variance)
+        return _combined(samples, sums, settled, median, variance)
 
 
 class InterquartileRange(AbstractStatistic):
     """The distance of the quartiles, unweighted (``IQRANGE``); its variance is NaN."""
 
-    def combine(self, samples: Samples) -> Combined:
+    def settle(self, samples: Samples) -> Fence:
+        """Find a fence that keeps every value."""
+        return open_fence(samples)
+
+    def combine(self, samples: Samples, settled: Fence) -> Combined:
         """Combine the values of every pixel to their interquartile range."""
         found = quantiles(samples.values, samples.count, (0.25, 0.75))
         value = found.offsets[1] - found.offsets[0]
-        used = _all(samples)
-        return _combined(samples, used, value, jnp.full_like(value, jnp.nan))
+        sums = moments(samples, settled)
+        return _combined(samples, sums, settled, value, jnp.full_like(value, jnp.nan))

@@ -119,4 +119,4 @@ def replay_statistics(path: Path) -> None:
 @jax.jit
 def combine(samples, statistic):
     """Combine the values of the one pixel."""
-    return statistic.combine(samples)
+    return statistic.combine(samples, statistic.settle(samples))
