@@ -10,10 +10,13 @@ from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Shaped
 
-from jaxcoadd.stages import compute_once
+from jaxcoadd.stages import compute_once, in_one_loop
 
 UNROLLED = 64
-CHUNK = 32
+"""Up to this number of warps a fold is written out."""
+
+CHUNK = 16
+"""Above it, so many warps at a time are."""
 
 Carry = TypeVar("Carry")
 Terms = TypeVar("Terms")
@@ -29,7 +32,8 @@ def fold_warps(
     step
         ``step(carry, *rows) -> carry``, given one row of each array at a time.
     start
-        The carry before the first warp, of the type that `step` returns.
+        The carry before the first warp, of the type that `step` returns: arrays of one
+        shape.
     arrays
         Arrays with one row a warp.
 
@@ -43,12 +47,17 @@ def fold_warps(
     if n <= UNROLLED:
         return _fold_rows(step, start, arrays)
     whole = n - n % CHUNK
-    chunks = tuple(a[:whole].reshape(-1, CHUNK, *a.shape[1:]) for a in arrays)
 
-    def step_chunk(carry: Carry, chunk) -> tuple[Carry, None]:
-        return compute_once(partial(_fold_rows, step), carry, chunk), None
+    def step_chunk(carry, first):
+        # Row by row: a slice of several rows would be copied.
+        for at in (first + jnp.int32(row) for row in range(CHUNK)):
+            rows = (lax.dynamic_index_in_dim(a, at, keepdims=False) for a in arrays)
+            carry = step(carry, *rows)
+        leaves, tree = jax.tree.flatten(carry)
+        return tree.unflatten(in_one_loop(leaves)), None
 
-    carry: Carry = lax.scan(step_chunk, start, chunks)[0]
+    firsts = jnp.arange(0, whole, CHUNK, dtype=jnp.int32)
+    carry = lax.scan(step_chunk, start, firsts)[0]
     return _fold_rows(step, carry, tuple(a[whole:] for a in arrays))
 
 

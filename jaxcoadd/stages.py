@@ -1,11 +1,13 @@
 """Stages of a pixelwise function, each computed once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Array, Shaped
 
 
 def compute_once(function: Callable, *arguments: Any) -> Any:
@@ -53,6 +55,59 @@ def compute_once(function: Callable, *arguments: Any) -> Any:
         always, lambda *a: _pack(jax.tree.leaves(function(*a))), never, *arguments
     )
     return tree.unflatten(_unpack(packed, leaves))
+
+
+def in_one_loop(
+    rows: Sequence[Shaped[Array, "*shape"]],
+    finish: Callable[[Sequence], Sequence] = lambda rows: rows,
+) -> Sequence[Shaped[Array, "*shape"]]:
+    """Compute several arrays of one shape in one loop.
+
+    Parameters
+    ----------
+    rows
+        Arrays of one shape, of any type.
+    finish
+        ``finish(rows) -> rows``, as many of the same types, element by element.
+
+    Returns
+    -------
+    sequence
+        What `finish` returns.
+
+    Notes
+    -----
+    A reduction of several arrays is the one loop of XLA's CPU compiler that has more
+    than one result, and nothing that leads up to it is copied elsewhere. So here
+    everything is reduced over an axis along which it is the same, to what comes last.
+    Unlike in `compute_once`, results are not packed; with two of them that is faster.
+    On other platforms this is `finish` itself.
+
+    Composes with jit, vmap and differentiation.
+
+    Examples
+    --------
+    >>> in_one_loop([jnp.ones(2), jnp.zeros(2)], lambda rows: rows[::-1])
+    (Array([0., 0.], dtype=float32), Array([1., 1.], dtype=float32))
+    """
+    if jax.default_backend() != "cpu" or len(rows) == 1:
+        return tuple(finish(rows))
+    return _in_one_loop(finish, tuple(rows))
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _in_one_loop(finish, rows):
+    # XLA would see through a reduction over an axis of length 1.
+    twice = [jnp.broadcast_to(row, (2, *row.shape)) for row in rows]
+    starts = [jnp.zeros((), row.dtype) for row in rows]
+    last = lax.reduce(twice, starts, lambda _, row: tuple(finish(row)), (0,))
+    return tuple(last)
+
+
+@_in_one_loop.defjvp
+def _in_one_loop_jvp(finish, primals, tangents):
+    _, moves = jax.jvp(lambda rows: tuple(finish(rows)), primals, tangents)
+    return _in_one_loop(finish, *primals), moves
 
 
 def _pairs(leaves):

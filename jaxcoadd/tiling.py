@@ -11,16 +11,24 @@ from jax.sharding import PartitionSpec as P
 
 from jaxcoadd.stages import compute_once
 
-CPU_TILE = 256
+TILES = (128, 256, 512)
+"""Pixels that a tile may have on a CPU."""
+
+TILE_VALUES = 30_000
+"""Most values of one array in a tile, where that leaves one of `TILES`."""
 
 
-def default_tile_size(n_pixels: int) -> int:
+def default_tile_size(depth: int, n_pixels: int) -> int:
     """Return the pixels of a tile: a few hundred on a CPU, else all of them.
 
-    A CPU tile must stay in the cache nearest to the core; an accelerator wants one
-    large launch. The platform is known when a function is traced.
+    A CPU tile of this depth, several arrays, must stay in the caches of one core; an
+    accelerator wants one large launch. The platform is known when a function is traced.
     """
-    return CPU_TILE if jax.default_backend() == "cpu" else max(n_pixels, 1)
+    if jax.default_backend() != "cpu":
+        return max(n_pixels, 1)
+    return max(
+        size for size in TILES if size == TILES[0] or size * depth <= TILE_VALUES
+    )
 
 
 def over_tiles(
@@ -66,8 +74,8 @@ def over_tiles(
     """
 
     def mapped(columns, *shared):
-        rows, width = jax.tree.leaves(columns)[0].shape[-2:]
-        size = tile_size or default_tile_size(rows * width)
+        depth, rows, width = jax.tree.leaves(columns)[0].shape[-3:]
+        size = tile_size or default_tile_size(depth, rows * width)
         flat = jax.tree.map(lambda a: _flatten(a, size), columns)
         outputs = _over_flat_tiles(function, again, size, flat, shared)
         return jax.tree.map(

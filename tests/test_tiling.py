@@ -16,7 +16,8 @@ from jaxcoadd.statistics import (
     Median,
     SoftClippedMean,
 )
-from jaxcoadd.tiling import CPU_TILE, default_tile_size, over_tiles
+from jaxcoadd.tiling import TILES as OWN_TILES
+from jaxcoadd.tiling import default_tile_size, over_tiles
 
 TILES = (1, 7, 64, 256, 1000)
 SHAPES = ((1, 1), (1, 300), (13, 5), (20, 30))
@@ -141,6 +142,9 @@ def test_outputs_may_have_axes_in_front():
     np.testing.assert_array_equal(found, x[:2] + x[2:4])
 
 
-def test_tiles_on_a_cpu_have_one_size():
-    assert default_tile_size(10**6) == CPU_TILE
-    assert default_tile_size(10) == CPU_TILE
+def test_deeper_tiles_on_a_cpu_have_fewer_pixels():
+    sizes = [default_tile_size(depth, 10**6) for depth in (1, 10, 30, 100, 300, 1000)]
+    assert sizes == sorted(sizes, reverse=True)
+    assert set(sizes) == set(OWN_TILES)
+    # Nor has an image of few pixels a tile, and a program, of its own.
+    assert default_tile_size(10, 5) == default_tile_size(10, 10**6)

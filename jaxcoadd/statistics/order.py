@@ -1,8 +1,7 @@
-"""Order statistics along the warps, by networks of minimum and maximum.
+"""Order statistics along the warps.
 
-XLA sorts with a scalar comparator on a CPU; a sorting network works on whole rows
-of pixels at once. Rejected values are `rejected_value`, the largest finite number,
-so they sort to the end.
+Rejected values are `rejected_value`, the largest finite number, so they sort to the
+end.
 """
 
 from functools import partial
@@ -10,15 +9,12 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jax.typing import DTypeLike
 
 from jaxcoadd.arrays import PixelValues, Values
 from jaxcoadd.folding import fold_warps
 from jaxcoadd.selection import plane_quantiles
-
-UNROLLED = 100
-"""Up to this number of warps the network is written out; above it is staged."""
+from jaxcoadd.statistics.networks import sort_along_warps
 
 SORTED = 1024
 """Above this number there is no network: quantiles are found by bisection."""
@@ -27,86 +23,6 @@ SORTED = 1024
 def rejected_value(dtype: DTypeLike) -> float:
     """Return the number that stands for a rejected value."""
     return float(jnp.finfo(dtype).max)
-
-
-def _in_order(a, b):
-    """Return the smaller and the larger of numbers that are not NaN.
-
-    A minimum would look for NaN: twice the instructions of a CPU.
-    """
-    swap = lax.lt(b, a)
-    return lax.select(swap, b, a), lax.select(swap, a, b)
-
-
-def _batcher_stages(n):
-    """Yield the sizes of the sorted blocks, and the strides at which they merge."""
-    block = 1
-    while block < n:
-        stride = block
-        while stride >= 1:
-            yield block, stride
-            stride //= 2
-        block *= 2
-
-
-def _batcher_pairs(n):
-    """Yield the exchanges of Batcher's odd-even merge sort for any n."""
-    for block, stride in _batcher_stages(n):
-        for low in range(stride % block, n - stride):
-            is_lower = (low - stride % block) // stride % 2 == 0
-            if is_lower and low // (2 * block) == (low + stride) // (2 * block):
-                yield low, low + stride
-
-
-def _sort_unrolled(values):
-    rows = list(values)
-    for low, high in _batcher_pairs(len(rows)):
-        rows[low], rows[high] = _in_order(rows[low], rows[high])
-    return rows
-
-
-def _sort_staged(values):
-    """Sort with the bitonic network, a whole stage at a time."""
-    n, n_pixels = values.shape
-    size = 1 << (n - 1).bit_length()
-    array = jnp.pad(
-        values,
-        [(0, size - n), (0, 0)],
-        constant_values=rejected_value(values.dtype),
-    )
-    block = 2
-    while block <= size:
-        # The first stage of a merge compares mirrored places, the others equal ones.
-        half = array.reshape(-1, 2, block // 2, n_pixels)
-        low, high = _in_order(half[:, 0], half[:, 1, ::-1])
-        array = jnp.stack([low, high[:, ::-1]], axis=1)
-        array = lax.optimization_barrier(array)
-        stride = block // 4
-        while stride >= 1:
-            half = array.reshape(-1, 2, stride, n_pixels)
-            array = jnp.stack(_in_order(half[:, 0], half[:, 1]), axis=1)
-            array = lax.optimization_barrier(array)
-            stride //= 2
-        block *= 2
-    return array.reshape(size, n_pixels)[:n]
-
-
-def sort_along_warps(values: Values) -> list[PixelValues] | Values:
-    """Sort the values of every pixel.
-
-    Parameters
-    ----------
-    values
-        (warp, pixel), `rejected_value` where a value does not count.
-
-    Returns
-    -------
-    list or array
-        Row k has the k-th smallest value of every pixel.
-    """
-    if values.shape[0] <= UNROLLED:
-        return _sort_unrolled(values)
-    return _sort_staged(values)
 
 
 class Quantiles(NamedTuple):
@@ -124,28 +40,40 @@ class Quantiles(NamedTuple):
         return self.origin + self.offsets[index]
 
 
-def _around_rank(ordered, rank):
-    """Return the row at or below a rank, and the way from there to the rank.
+def _around_ranks(ordered, ranks, ends):
+    """Return each row at or below a rank, and the way from there to the rank.
 
-    The way is linear between the two rows next to the rank. There is no gather.
+    A way is linear between the two rows next to the rank. There is no gather. Each
+    rank lies before its end.
     """
-    below = jnp.floor(rank)
+    below = [jnp.floor(rank) for rank in ranks]
 
-    def step(found, row):
-        k, lower, upper = found
-        lower = jnp.where(below == k, row, lower)
-        return k + 1, lower, jnp.where(below == k - 1, row, upper)
+    def step(found, row, k):
+        return [
+            _next_to_rank(b, pair, row, k) for b, pair in zip(below, found, strict=True)
+        ]
 
-    start = (jnp.zeros((), rank.dtype), ordered[0], ordered[0])
+    start = [(ordered[0], ordered[0])] * len(ranks)
     if isinstance(ordered, list):
-        found = start
-        for row in ordered:
-            found = step(found, row)
+        found = []
+        for at, pair, end in zip(below, start, ends, strict=True):
+            for k, row in enumerate(ordered[:end]):
+                pair = _next_to_rank(at, pair, row, k)
+            found.append(pair)
     else:
-        found = fold_warps(step, start, ordered)
-    _, lower, upper = found
-    share = rank - below
-    return lower, share * (jnp.where(share > 0, upper, lower) - lower)
+        last = max(ends)
+        numbers = jnp.arange(last, dtype=ordered.dtype)[:, None]
+        found = fold_warps(step, start, ordered[:last], numbers)
+    ways = []
+    for (lower, upper), rank, at in zip(found, ranks, below, strict=True):
+        share = rank - at
+        ways.append((lower, share * (jnp.where(share > 0, upper, lower) - lower)))
+    return ways
+
+
+def _next_to_rank(below, found, row, k):
+    lower, upper = found
+    return jnp.where(below == k, row, lower), jnp.where(below == k - 1, row, upper)
 
 
 def _select(values, fractions):
@@ -193,12 +121,10 @@ def quantiles(
     """
     if len(values) > SORTED:
         return _select(values, fractions)
-    ordered = sort_along_warps(values)
-    found = []
-    for fraction in fractions:
-        # Ranks above this belong to more values than there are.
-        last = int(fraction * (len(ordered) - 1)) + 2
-        found.append(_around_rank(ordered[:last], fraction * (count - 1)))
+    ordered = sort_along_warps(values, rejected_value(values.dtype))
+    # Ranks above these belong to more values than there are.
+    ends = [int(fraction * (len(ordered) - 1)) + 2 for fraction in fractions]
+    found = _around_ranks(ordered, [f * (count - 1) for f in fractions], ends)
     origin = jnp.where(count > 0, found[len(found) // 2][0], jnp.nan)
     return Quantiles(origin, tuple((lower - origin) + way for lower, way in found))
 
