@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.extend.core import jaxpr_as_fun
 from jaxtyping import Array, Shaped
 
 
@@ -43,7 +44,9 @@ def compute_once(function: Callable, *arguments: Any) -> Any:
     """
     if jax.default_backend() != "cpu":
         return function(*arguments)
-    shapes = jax.eval_shape(function, *arguments)
+    # Traced once: to be looked at here, and to be a branch.
+    traced, shapes = jax.make_jaxpr(function, return_shape=True)(*arguments)
+    run = jaxpr_as_fun(traced)
     leaves, tree = jax.tree.flatten(shapes)
 
     def never(*_):
@@ -52,7 +55,7 @@ def compute_once(function: Callable, *arguments: Any) -> Any:
     # The compiler must not know that the other branch is never taken.
     always = lax.optimization_barrier(jnp.bool_(True))
     packed = lax.cond(
-        always, lambda *a: _pack(jax.tree.leaves(function(*a))), never, *arguments
+        always, lambda *a: _pack(run(*a)), never, *jax.tree.leaves(arguments)
     )
     return tree.unflatten(_unpack(packed, leaves))
 

@@ -84,6 +84,7 @@ def test_any_split_merges_to_the_same(bits, seed, number, data):
         assert_alike(whole, FINALIZE(parts), rounding(number, bits))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize("bits", [32, 64])
 @given(seed=st.integers(0, 999), number=st.sampled_from([1, 2, 6]))
@@ -139,6 +140,7 @@ def test_a_pixel_without_inputs_keeps_the_bits_above_their_threshold():
     assert np.isnan(found.image).all()
 
 
+@pytest.mark.slow
 def test_gradients_are_those_of_the_batch_mean():
     warps, weights = draw_warps(11, 5)
 

@@ -42,6 +42,7 @@ def whole(paths):
     return run(paths)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("statistic", "weighting"),
     [
@@ -62,6 +63,7 @@ def test_an_assembled_coadd_is_that_of_the_stack_bit_for_bit(
     assert_same_coadd(found, wanted)
 
 
+@pytest.mark.slow
 def test_an_assembled_coadd_is_that_of_the_stack_in_64_bits_too(paths):
     with jax.enable_x64(True):
         warps = [io.read_warp(path) for path in paths]

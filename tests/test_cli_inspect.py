@@ -61,6 +61,7 @@ def test_inspect_says_what_is_wrong(warps, output, tmp_path, capsys):
         assert message in line
 
 
+@pytest.mark.slow
 def test_doctor_finds_this_installation_well(capsys):
     assert run("doctor") == 0
     out = capsys.readouterr().out

@@ -62,6 +62,7 @@ def test_help_is_quick_and_loads_no_jax():
     assert "--dry-run" in done.stdout
 
 
+@pytest.mark.slow
 def test_the_package_runs_as_a_module_and_is_silent_in_a_pipe(warps, output):
     done = start([*MODULE, "assemble", *warps, "--output", output])
     assert done.returncode == 0
@@ -100,6 +101,7 @@ def on_a_terminal(command):
     return process.wait(timeout=60), shown.decode(errors="replace")
 
 
+@pytest.mark.slow
 def test_a_terminal_shows_rate_and_time_left(warps, output):
     code, shown = on_a_terminal([*MODULE, "assemble", *warps, "--output", output])
     assert code == 0
@@ -119,6 +121,7 @@ def test_a_plain_line_shows_rate_and_time_left(capsys):
     assert shown == "\rweigh  20 of 60 MB, 10 MB/s, 4 s left  \n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)]
 )
@@ -130,6 +133,7 @@ def test_a_signal_while_writing_leaves_nothing(warps, output, name, code):
     assert left_in(output) == []
 
 
+@pytest.mark.slow
 def test_a_hangup_that_is_ignored_stays_so(warps, output):
     command = ["assemble", *warps, "--output", output]
     ignoring = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
@@ -138,6 +142,7 @@ def test_a_hangup_that_is_ignored_stays_so(warps, output):
     assert io.verify_file(output) == 8
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_the_old_file_and_does_not_hinder_the_next(warps, output):
     output.write_text("old")
     command = ["assemble", *warps, "--output", output, "--overwrite"]
@@ -157,6 +162,7 @@ def test_a_closed_pipe_and_closed_outputs_do_not_matter(warps, output):
     assert done.returncode == 0
 
 
+@pytest.mark.slow
 def test_the_number_of_cores_changes_no_bit(warps, output, tmp_path):
     command = [sys.executable, "-m", "jaxcoadd", "assemble", *warps]
     others = []

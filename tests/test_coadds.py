@@ -240,6 +240,7 @@ def test_absent_warps_change_no_bit(precision, statistic, stack):
     assert_same_bits(found, wanted)
 
 
+@pytest.mark.slow
 @both_precisions
 @given(stack=warp_stacks(absent=2, weights=False))
 def test_absent_warps_change_no_bit_of_a_whole_run(precision, stack):
@@ -266,6 +267,7 @@ def check_deep_stacks(statistic):
     assert_same_bits(found, run(stack_warps(warps, weights=weights), config))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "where", [np.s_[3:17, :], np.s_[:, 2:25]], ids=["rows", "columns"]
 )
@@ -482,6 +484,7 @@ def test_every_statistic_equals_the_reference(precision, name, stack):
     assert_within_rounding(found, wanted, bounds_of(stack, name, stack.weight))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Mean, ClippedMean], ids=lambda kind: kind.__name__)
 @pytest.mark.parametrize(
     ("error", "error_name"), [(FromScatter(), "scatter"), (Mosaic(), "mosaic")]

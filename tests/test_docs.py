@@ -51,6 +51,7 @@ def modules():
     return [module.name for module in found if not module.name.endswith("__main__")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", modules())
 def test_examples_in_docstrings_are_true(name):
     """They know their module, the public names, `jax`, `jnp` and `np`."""

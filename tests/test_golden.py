@@ -37,11 +37,16 @@ def pytest_generate_tests(metafunc):
     """Make one test a file of a covered family."""
     if "golden_path" in metafunc.fixturenames:
         families = golden_files(metafunc.config)
-        paths = [path for family in COVERED for path in families.get(family, [])]
-        metafunc.parametrize("golden_path", paths, ids=lambda path: path.name)
+        slow = {"real": [pytest.mark.slow]}
+        cases = [
+            pytest.param(path, id=path.name, marks=slow.get(family, []))
+            for family in COVERED
+            for path in families.get(family, [])
+        ]
+        metafunc.parametrize("golden_path", cases)
 
 
-@pytest.mark.parametrize("bits", [64, 32])
+@pytest.mark.parametrize("bits", [64, pytest.param(32, marks=pytest.mark.slow)])
 def test_recorded_case_comes_out(golden_path, bits, request):
     """What the original recorded is what we get."""
     family = golden_path.name.split("_")[0]

@@ -237,6 +237,7 @@ def test_long_run_at_an_edge_tapers_from_the_fallback(length, expected, precisio
     np.testing.assert_allclose(left, right[::-1], rtol=rounding)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("use_fallback_at_edge", [True, False])
 def test_row_without_good_pixels_takes_the_fallback(use_fallback_at_edge, precision):
     options = {"fallback": 5.0, "use_fallback_at_edge": use_fallback_at_edge}
@@ -343,6 +344,7 @@ def test_overlapping_defects_full_of_infinities_become_finite(precision):
 # Transformations.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
 def test_jit_gives_what_eager_gives(seed):
     where, image = draw_missing(seed, (6, 24)), draw_image(seed, (6, 24))
@@ -365,6 +367,7 @@ def test_vmap_gives_what_a_loop_gives(precision):
         np.testing.assert_allclose(found, np.stack(loop), rtol=0, atol=rounding)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("use_fallback_at_edge", [True, False])
 def test_gradient_is_the_slope(use_fallback_at_edge):
     where, image = draw_missing(11, (12, 24)), draw_image(11, (12, 24))
@@ -382,6 +385,7 @@ def test_gradient_is_the_slope(use_fallback_at_edge):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [np.nan, np.inf, -np.inf])
 def test_missing_pixels_do_not_poison_the_gradient(content, precision):
     where, image = draw_missing(12, (12, 24)), draw_image(12, (12, 24))

@@ -122,6 +122,7 @@ def test_has_any_is_a_bitwise_and(mask, bits):
 
 
 # Around the numbers of warps where the fold changes from rows to chunks of 32.
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [1, 2, 48, 49, 64, 70])
 def test_the_union_has_every_bit_of_the_masks_that_count(n):
     rng = np.random.default_rng(n)

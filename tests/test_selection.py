@@ -228,6 +228,7 @@ def test_mean_of_a_bright_sky_is_accurate_in_32_bits():
     assert float(plain) == pytest.approx(values[where].mean(dtype=float), rel=2.0**-23)
 
 
+@pytest.mark.slow
 def test_values_left_out_do_not_matter_for_the_mean_and_its_gradient(precision):
     values = np.array([[1.0, 2.0, 3.0, 4.0], [2.5, 100.0, 0.0, 0.0]])
     where = np.array([[True] * 4, [True, True, False, False]])

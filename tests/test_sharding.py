@@ -43,6 +43,7 @@ def test_only_devices_that_share_the_rows_evenly_are_used():
     assert len(jc.shard_pixels(make_stack(rows=27)).image.sharding.device_set) == 3
 
 
+@pytest.mark.slow
 def test_gradients_are_those_of_one_device():
     stack = make_stack()
 

@@ -65,6 +65,7 @@ def test_tiles_change_nothing_but_rounding(precision, shape):
         np.testing.assert_allclose(found["sum"], wanted["sum"], rtol=2 * N * eps)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "statistic",
     [ClippedMean(error=FromScatter()), SoftClippedMean(), Median()],
@@ -99,6 +100,7 @@ def test_stacks_are_bitwise_the_same_for_any_tile_size(precision, statistic):
         assert_trees_equal(other, found[0])
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 99), size=st.sampled_from(TILES[1:]))
 def test_gradients_count_every_pixel_once(seed, size):
     # 65 pixels: the last tile of 7 and of 64 overlaps the one before it.

@@ -77,6 +77,7 @@ def smooth_stack():
 LEAVES = ("image", "variance", "weight", "zero_point")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "config",
     [
@@ -171,6 +172,7 @@ def assert_rejected_pixels_have_no_slope(stack, config, names):
         np.testing.assert_array_equal(slopes[name][rejected], 0, err_msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("statistic", [ClippedMean(), Median()], ids=kind_of)
 @both_precisions
 @given(stack=warp_stacks(rejected=(0.6,), levels=(100.0,)))
@@ -180,12 +182,14 @@ def test_rejected_pixels_have_no_slope_and_leave_those_of_others_finite(
     assert_rejected_pixels_have_no_slope(stack, with_statistic(statistic), LEAVES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("statistic", [SoftClippedMean(), Mean()], ids=kind_of)
 @given(stack=warp_stacks(rejected=(0.6,), levels=(100.0,)))
 def test_so_it_is_for_other_means(statistic, stack):
     assert_rejected_pixels_have_no_slope(stack, with_statistic(statistic), LEAVES)
 
 
+@pytest.mark.slow
 @given(stack=warp_stacks(rejected=(0.6,), levels=(100.0,)))
 def test_slopes_of_a_whole_run_are_finite(stack):
     assert_rejected_pixels_have_no_slope(stack, WHOLE, LEAVES)
@@ -194,6 +198,7 @@ def test_slopes_of_a_whole_run_are_finite(stack):
 # jit and vmap.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("statistic", [ClippedMean(), Median()], ids=kind_of)
 @settings(both_precisions, max_examples=3)  # without jit each one compiles anew
 @given(stack=warp_stacks())
@@ -202,6 +207,7 @@ def test_jit_equals_eager(precision, statistic, stack):
     assert_same_bits(run(stack, config), coadd(stack, config))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", [PLAIN, WHOLE], ids=["plain", "whole"])
 @both_precisions
 @given(one=warp_stacks(absent=0), other=warp_stacks(absent=1))
@@ -270,6 +276,7 @@ def test_importing_the_package_loads_nothing():
     assert {"jax", "numpy", "astropy", "matplotlib", "equinox"}.isdisjoint(loaded)
 
 
+@pytest.mark.slow
 def test_the_core_loads_no_astropy_and_changes_no_setting():
     before, after, loaded = run_python(
         "import json, sys, jax\n"

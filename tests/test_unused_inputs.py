@@ -5,12 +5,14 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import jaxcoadd as jc
 
 ONES = np.ones((3, 4), np.float32)
 
 
+@pytest.mark.slow
 def test_the_mask_of_a_warp_that_cannot_be_weighed_does_not_count():
     saturated = np.zeros(ONES.shape, np.uint32)
     saturated[0, 0] = 1 << jc.LSST_PLANES.bit("SAT")

@@ -89,6 +89,7 @@ def test_more_than_32_planes_in_all_are_refused_and_listed():
         stack_warps(warps)
 
 
+@pytest.mark.slow
 @given(n=st.integers(1, 4), missing=st.integers(0, 3))
 def test_absent_warps_fill_the_stack(n, missing):
     warps = [Warp(i * ONES, ONES, zero_point=25.0 + i) for i in range(n)]

@@ -72,6 +72,7 @@ def test_weights_scale_as_the_inverse_of_the_variance(precision, stack, power):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variance", [np.nan, np.inf, 0.0, -1.0])
 def test_a_warp_without_a_positive_variance_is_left_out(precision, variance):
     planes = jnp.stack([jnp.full((2, 3), value) for value in (variance, 4.0)])
@@ -79,6 +80,7 @@ def test_a_warp_without_a_positive_variance_is_left_out(precision, variance):
     np.testing.assert_array_equal(found, [0.0, 0.25])
 
 
+@pytest.mark.slow
 def test_a_warp_without_good_pixels_is_left_out(precision):
     found = inverse_variance_weights(
         jnp.ones((1, 2, 3)), where=jnp.zeros((1, 2, 3), bool)

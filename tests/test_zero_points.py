@@ -108,6 +108,7 @@ def test_the_first_warp_gives_the_default_zero_point(precision):
     )
 
 
+@pytest.mark.slow
 def test_absent_warps_do_not_matter(precision):
     stack = simulated_stack([25.1, 31.4])
     padded = simulated_stack([25.1, 31.4], size=5)
@@ -131,6 +132,7 @@ def test_masks_and_weights_are_untouched(precision):
     assert scaled.planes == stack.planes
 
 
+@pytest.mark.slow
 def test_gradients_are_those_of_finite_differences():
     with jax.enable_x64(True):
         stack = simulated_stack([25.1, 31.4, 27.0])
