@@ -2,6 +2,7 @@ from . import io as io
 from . import reference as reference
 from .accumulation import CoaddSums as CoaddSums
 from .accumulation import accumulate as accumulate
+from .accumulation import accumulate_stack as accumulate_stack
 from .accumulation import finalize as finalize
 from .accumulation import merge as merge
 from .accumulation import start_sums as start_sums

@@ -1,8 +1,10 @@
 """The online mean: one warp after the other, in any order, in any split."""
 
 import dataclasses
+from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 
 from jaxcoadd.arrays import Count, FloatScalar, Image, Mask
@@ -12,13 +14,17 @@ from jaxcoadd.coadds import (
     check_planes,
     coadd_planes,
     mask_rules,
+    scale_columns,
 )
+from jaxcoadd.folding import add_where, fold_warps
 from jaxcoadd.interpolation import fallback_value
 from jaxcoadd.masks import MaskPlanes, has_any, map_masks, remap_mask
-from jaxcoadd.stacking import MaskRules
+from jaxcoadd.stacking import Columns, MaskRules
+from jaxcoadd.stages import in_one_loop
 from jaxcoadd.statistics import AbstractErrorModel, FromVariances, Mean, Mosaic
-from jaxcoadd.warps import Warp
-from jaxcoadd.zero_points import scale_planes, zero_point_factors
+from jaxcoadd.tiling import over_tiles
+from jaxcoadd.warps import Warp, WarpStack
+from jaxcoadd.zero_points import scale_planes, stack_factors, zero_point_factors
 
 
 class CoaddSums(eqx.Module):
@@ -103,7 +109,8 @@ def start_sums(
     planes = coadd_planes(warp.planes if planes is None else planes)
     check_planes(config, planes)
     rules = mask_rules(config, planes)
-    followed = {bit: rules.thresholds.get(bit, 1.0) for bit in _bits(rules.bad)}
+    bad = (bit for bit in range(32) if rules.bad >> bit & 1)
+    followed = {bit: rules.thresholds.get(bit, 1.0) for bit in bad}
     zero_point = warp.zero_point if config.zero_point is None else config.zero_point
     image, _ = _scaled(warp, zero_point)
     # Where this warp has no value, a typical one serves: a background must be gone.
@@ -148,10 +155,6 @@ def empty_sums(
     )
 
 
-def _bits(value: int) -> list[int]:
-    return [bit for bit in range(32) if value >> bit & 1]
-
-
 def _scaled(warp: Warp, zero_point: FloatScalar) -> tuple[Image, Image]:
     factor = zero_point_factors(warp.zero_point, zero_point)
     factor = jnp.asarray(factor).astype(warp.image.dtype)
@@ -190,33 +193,114 @@ def accumulate(sums: CoaddSums, warp: Warp, weight: FloatScalar) -> CoaddSums:
         raise ValueError(
             f"the warp is {warp.shape}, the sums before are {sums.origin.shape}"
         )
-    rules = sums.rules
     image, variance = _scaled(warp, sums.zero_point)
-    given = jnp.asarray(remap_mask(warp.mask, warp.planes, sums.planes))
-    mask = given & jnp.uint32(~rules.removed & 0xFFFFFFFF)
-    unmasked = ~has_any(mask, rules.bad)
-    used = unmasked & jnp.isfinite(image)
+    mask = jnp.asarray(remap_mask(warp.mask, warp.planes, sums.planes))
     weight = jnp.asarray(weight).astype(image.dtype)
-    w = jnp.where(used, weight, 0)
-    d = jnp.where(used, image - sums.origin, 0)
-    v = jnp.where(used, variance, 0)
-    followed = jnp.uint32(sum(1 << bit for bit in sums.rejected))
-    return dataclasses.replace(
-        sums,
-        weight=sums.weight + w,
-        weight2=sums.weight2 + w * w,
-        first=sums.first + w * d,
-        second=sums.second + w * d * d,
-        variance=sums.variance + w * v,
-        variance2=sums.variance2 + w * w * v,
-        union=sums.union | jnp.where(used, mask, jnp.uint32(0)),
-        rejected_union=sums.rejected_union | (mask & followed),
-        rejected={
-            bit: total + jnp.where(has_any(mask, 1 << bit), weight, 0)
-            for bit, total in sums.rejected.items()
-        },
-        n_image=sums.n_image + (~has_any(given, rules.bad)).astype(jnp.int32),
+    values = (image, variance, mask, weight, jnp.bool_(True))
+    added = _add_values(_totals(sums), values, sums.origin, sums.rules)
+    return dataclasses.replace(sums, **added)
+
+
+def accumulate_stack(sums: CoaddSums, stack: WarpStack) -> CoaddSums:
+    """Add all warps of a stack, in order.
+
+    Parameters
+    ----------
+    sums
+        Of the warps before.
+    stack
+        Warps with weights, on the same grid; their planes must be among those of the
+        sums.
+
+    Returns
+    -------
+    CoaddSums
+        Bit by bit what `accumulate` gives one warp at a time, in less time: the sums
+        of a tile of pixels stay in the cache.
+
+    Raises
+    ------
+    ValueError
+        The warps have another shape or no weights, or a plane that the sums do not
+        have.
+
+    Notes
+    -----
+    Differentiable like `accumulate`.
+    """
+    shape = stack.image.shape[1:]
+    if shape != sums.origin.shape:
+        raise ValueError(
+            f"the warps are {shape}, the sums before are {sums.origin.shape}"
+        )
+    if stack.weight is None:
+        raise ValueError("the stack has no weights; give it some, one a warp")
+    factors, _ = stack_factors(stack, sums.zero_point)
+
+    def add_tile(tile, factors, weights, present, rules):
+        columns, totals, origin = tile
+        columns = scale_columns(columns, factors)
+
+        def step(totals, *values):
+            return _add_values(totals, values, origin, rules)
+
+        per_warp = (weights[:, None], present[:, None])
+        masks = jnp.asarray(remap_mask(columns.masks, stack.planes, sums.planes))
+        pixels = (columns.values, columns.variances, masks)
+        totals = fold_warps(step, totals, *pixels, *per_warp)
+        leaves, tree = jax.tree.flatten(totals)
+        return tree.unflatten(in_one_loop(leaves))
+
+    columns = Columns(stack.image, stack.variance, stack.mask)
+    added = over_tiles(add_tile)(
+        (columns, _totals(sums), sums.origin),
+        *(factors, stack.weight, stack.present, sums.rules),
     )
+    return dataclasses.replace(sums, **added)
+
+
+_TOTALS = (
+    *("weight", "weight2", "first", "second", "variance", "variance2"),
+    *("union", "rejected_union", "rejected", "n_image"),
+)
+
+
+def _totals(sums: CoaddSums) -> dict[str, Any]:
+    """Return what grows with every warp."""
+    return {name: getattr(sums, name) for name in _TOTALS}
+
+
+def _add_values(totals, values, origin, rules):
+    """Add the values of one warp, pixel by pixel."""
+    image, variance, given, weight, present = values
+    mask = given & jnp.uint32(~rules.removed & 0xFFFFFFFF)
+    used = present & ~has_any(mask, rules.bad) & jnp.isfinite(image)
+    w = jnp.where(used, weight, 0)
+    d = jnp.where(used, image - origin, 0)
+    v = jnp.where(used, variance, 0)
+    rejected = totals["rejected"]
+    followed = jnp.uint32(sum(1 << bit for bit in rejected))
+    unmasked = present & ~has_any(given, rules.bad)
+
+    def add(name, term):
+        # A selection between product and sum: see `sum_warps`.
+        return add_where(used, totals[name], term)
+
+    return {
+        "weight": add("weight", w),
+        "weight2": add("weight2", w * w),
+        "first": add("first", w * d),
+        "second": add("second", w * d * d),
+        "variance": add("variance", w * v),
+        "variance2": add("variance2", w * w * v),
+        "union": totals["union"] | jnp.where(used, mask, jnp.uint32(0)),
+        "rejected_union": totals["rejected_union"] | (mask & followed),
+        "rejected": {
+            bit: add_where(has_any(mask, 1 << bit), total, weight)
+            for bit, total in rejected.items()
+        },
+        "n_image": totals["n_image"] + unmasked.astype(jnp.int32),
+    }
 
 
 def merge(one: CoaddSums, other: CoaddSums) -> CoaddSums:

@@ -222,7 +222,7 @@ def _stack_tiles(
     factors, zero_point = stack_factors(stack, config.zero_point)
 
     def prepare(columns, factors, weights, present):
-        columns = _scale_columns(columns, factors)
+        columns = scale_columns(columns, factors)
         own, unit = config.weighting.weigh_pixels(weights, columns.variances)
         return columns, own, unit, present
 
@@ -245,7 +245,7 @@ def _stack_tiles(
     return pixels, zero_point
 
 
-def _scale_columns(columns: Columns, factors: PerWarp) -> Columns:
+def scale_columns(columns: Columns, factors: PerWarp) -> Columns:
     """Do what `scale_zero_points` does to whole warps."""
     width = columns.values.shape[-1]
     wide = jnp.asarray(spread_over_pixels(factors[:, None], width))

@@ -74,7 +74,9 @@ def over_tiles(
     """
 
     def mapped(columns, *shared):
-        depth, rows, width = jax.tree.leaves(columns)[0].shape[-3:]
+        leaves = jax.tree.leaves(columns)
+        rows, width = leaves[0].shape[-2:]
+        depth = max(a.size for a in leaves) // max(rows * width, 1)
         size = tile_size or default_tile_size(depth, rows * width)
         flat = jax.tree.map(lambda a: _flatten(a, size), columns)
         outputs = _over_flat_tiles(function, again, size, flat, shared)

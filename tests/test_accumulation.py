@@ -43,6 +43,13 @@ def add_all(warps, weights, config=MEAN, start=None):
     return sums
 
 
+def as_stack(warps, weights):
+    stack = jc.stack_warps(warps)
+    padding = np.zeros(len(stack.present) - len(weights))
+    weight = jnp.asarray(np.concatenate([weights, padding]), stack.image.dtype)
+    return dataclasses.replace(stack, weight=weight)
+
+
 def assert_alike(one, other, rounding):
     """Compare two coadds whose sums have another order; masks and counts exactly."""
     for field in ("mask", "n_image"):
@@ -172,3 +179,27 @@ def test_what_does_not_fit_is_refused():
     other = jc.start_sums(warps[0], MEAN, planes=PLANES.add("GHOST"))
     with pytest.raises(ValueError, match="different planes"):
         jc.merge(sums, other)
+
+
+@pytest.mark.parametrize("number", [1, 5, 70])
+def test_a_stack_at_once_is_its_warps_one_by_one(precision, number):
+    warps, weights = draw_warps(3, number, pedestal=100.0)
+    one_by_one = add_all(warps, weights)
+    sums = START(warps[0], MEAN)
+    at_once = jax.jit(jc.accumulate_stack)(sums, as_stack(warps, weights))
+    for a, b in zip(
+        jax.tree.leaves(FINALIZE(one_by_one)),
+        jax.tree.leaves(FINALIZE(at_once)),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_stack_that_does_not_fit_is_refused():
+    warps, weights = draw_warps(3, 2)
+    sums = START(warps[0], MEAN)
+    stack = as_stack(warps, weights)
+    with pytest.raises(ValueError, match="the stack has no weights; give it some"):
+        jc.accumulate_stack(sums, dataclasses.replace(stack, weight=None))
+    with pytest.raises(ValueError, match=r"the warps are \(4, 4\), the sums before"):
+        jc.accumulate_stack(sums, jax.tree.map(lambda a: a[..., :4], stack))

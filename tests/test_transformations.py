@@ -301,3 +301,23 @@ def test_every_name_of_the_package_resolves():
     assert names == set(jaxcoadd.__all__)
     for name in names:
         assert getattr(jaxcoadd, name) is not None
+
+
+def test_donated_stacks_leave_the_arrays_of_their_warps_alone():
+    # JAX may take over memory of NumPy that is aligned; large arrays are.
+    rng = np.random.default_rng(0)
+    planes = [rng.uniform(1, 2, (64, 64)).astype(np.float32) for _ in range(10)]
+    before = [plane.copy() for plane in planes]
+    warps = [Warp(a, b) for a, b in zip(planes[:5], planes[5:], strict=True)]
+    stack = stack_warps(warps)
+    stack = dataclasses.replace(stack, weight=jnp.ones(len(stack.image)))
+
+    def loss(image, stack):
+        return coadd(dataclasses.replace(stack, image=image)).image.sum()
+
+    # The gradient takes the memory of the image.
+    slope = jax.jit(jax.grad(loss), donate_argnums=0)(stack.image, stack)
+    assert stack.image.is_deleted()
+    np.testing.assert_allclose(slope[:5].sum(axis=0), 1, rtol=1e-5)
+    for plane, same in zip(planes, before, strict=True):
+        np.testing.assert_array_equal(plane, same)

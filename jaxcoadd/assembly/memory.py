@@ -27,16 +27,16 @@ COMPILE_WARPS = 100
 KEPT_BYTES = 12
 """Bytes a pixel of a warp that is kept: image, variance and mask."""
 
-SUBREGION_BYTES = 32
-"""Bytes a pixel of a warp in a subregion: its planes, a copy of them, sums."""
+SUBREGION_BYTES = 44
+"""Bytes a pixel of a warp in a subregion: its planes, a copy, and those read ahead."""
 
 READ_BYTES = 44
-"""Bytes a pixel while one warp is read, and weighed."""
+"""Bytes a pixel while one warp is weighed and the next one is read."""
 
 RESULT_BYTES = 16
 """Bytes a pixel of the coadd while subregions are stacked."""
 
-WRITE_BYTES = 56
+WRITE_BYTES = 40
 """Bytes a pixel of the coadd while it is written and read back."""
 
 SLACK = 1.08

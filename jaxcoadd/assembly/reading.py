@@ -108,12 +108,6 @@ class Cube:
         self.variance[index, :rows] = strip.variance
         self.mask[index, :rows] = strip.mask
 
-    def clear(self, part: slice, no_data: int) -> None:
-        """Leave no data in some rows of every warp."""
-        self.image[:, part] = np.nan
-        self.variance[:, part] = np.nan
-        self.mask[:, part] = no_data
-
     def to_devices(
         self, part: slice, rows: int, no_data: int, devices: Sequence[Any]
     ) -> tuple[jax.Array, jax.Array, jax.Array]:

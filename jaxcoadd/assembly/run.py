@@ -11,6 +11,7 @@ import jax
 import numpy as np
 from astropy.table import Table
 
+from jaxcoadd.assembly.ahead import read_ahead
 from jaxcoadd.assembly.checks import check_enough
 from jaxcoadd.assembly.finishing import finish_planes
 from jaxcoadd.assembly.plan import Plan
@@ -18,7 +19,7 @@ from jaxcoadd.assembly.reading import Cube
 from jaxcoadd.assembly.settings import Settings
 from jaxcoadd.assembly.strips import StackStrip, accumulate_strip, stack_strip
 from jaxcoadd.assembly.subregions import stack_subregions
-from jaxcoadd.assembly.weighing import Weighed, weigh_input
+from jaxcoadd.assembly.weighing import Weighed, read_input, weigh_input
 from jaxcoadd.bright_objects import flag_bright_objects
 from jaxcoadd.coadds import CoaddConfig, coadd_planes
 from jaxcoadd.io import CoaddPlanes
@@ -178,19 +179,23 @@ def _weigh_inputs(
     kept = Cube.empty((len(plan.used), *plan.grid.shape)) if plan.keep else None
     weighed = []
     n_used = 0
+    bad = plan.planes.bits(config.bad_planes)
+    warps = read_ahead(partial(read_input, plan=plan, bad=bad), plan.used)
     for item in plan.inputs:
-        if item.skipped or item.file is None:
+        if item.skipped:
             weighed.append(Weighed(item))
             continue
-        one = weigh_input(item, plan, config)
+        assert item.file is not None
+        one = weigh_input(item, next(warps), plan, config, bad)
         weighed.append(dataclasses.replace(one, strip=None))
-        if one.strip is None:
+        if one.item.skipped:
             warn(one.item.skipped)
             counter.drop(item.file.nbytes)
-        elif kept is not None:
+        elif kept is not None and one.strip is not None:
             kept.put(n_used, one.strip)
-        n_used += one.strip is not None
+        n_used += not one.item.skipped
         counter.add("weigh", item.file.nbytes)
+        del one
     return weighed, kept if kept is None else kept.first(n_used)
 
 

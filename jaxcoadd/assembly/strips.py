@@ -6,10 +6,17 @@ from typing import Protocol
 import jax
 import jax.numpy as jnp
 
-from jaxcoadd.accumulation import accumulate, finalize, start_sums
+from jaxcoadd.accumulation import accumulate_stack, finalize, start_sums
 from jaxcoadd.arrays import Images, Masks
-from jaxcoadd.coadds import Coadd, CoaddConfig, stack_and_count
-from jaxcoadd.masks import MaskPlanes, has_any
+from jaxcoadd.coadds import (
+    Coadd,
+    CoaddConfig,
+    coadd_planes,
+    mask_rules,
+    stack_and_count,
+)
+from jaxcoadd.masks import MaskPlanes
+from jaxcoadd.stacking import is_usable
 from jaxcoadd.warps import Warp, WarpStack
 
 Pixels = tuple[Images, Images, Masks]
@@ -31,9 +38,13 @@ def stack_strip(
     pixels: Pixels, weights: jax.Array, *, config: CoaddConfig, planes: MaskPlanes
 ) -> tuple[Coadd, jax.Array]:
     """Stack rows of all warps at once."""
+    return stack_and_count(_as_stack(pixels, weights, planes), config)
+
+
+def _as_stack(pixels, weights, planes):
     image, variance, mask = pixels
     n = len(image)
-    stack = WarpStack(
+    return WarpStack(
         image=image,
         variance=variance,
         mask=mask,
@@ -42,7 +53,6 @@ def stack_strip(
         weight=weights,
         present=jnp.ones(n, bool),
     )
-    return stack_and_count(stack, config)
 
 
 @partial(jax.jit, static_argnames="planes")
@@ -50,18 +60,14 @@ def accumulate_strip(
     pixels: Pixels, weights: jax.Array, *, config: CoaddConfig, planes: MaskPlanes
 ) -> tuple[Coadd, jax.Array]:
     """Add rows of one warp after the other to a mean."""
-    first = jnp.argmax(jnp.isfinite(pixels[0]), axis=0)[None]
+    stack = _as_stack(pixels, weights, planes)
+    first = jnp.argmax(jnp.isfinite(stack.image), axis=0)[None]
     # The first value of each pixel, so that its neighbours do not matter.
-    origin = jnp.nan_to_num(jnp.take_along_axis(pixels[0], first, axis=0)[0])
+    origin = jnp.nan_to_num(jnp.take_along_axis(stack.image, first, axis=0)[0])
     zero = jnp.zeros((), origin.dtype)
     warp = Warp(origin, origin, planes=planes, zero_point=zero)
-
-    def step(sums, row):
-        (image, variance, mask), weight = row
-        warp = Warp(image, variance, mask, planes=planes, zero_point=zero)
-        return accumulate(sums, warp, weight), None
-
-    sums = jax.lax.scan(step, start_sums(warp, config), (pixels, weights))[0]
-    bad = planes.bits(config.bad_planes) & ~planes.bits(config.remove_planes)
-    used = (~has_any(pixels[2], bad) & jnp.isfinite(pixels[0])).sum(axis=(1, 2))
+    sums = accumulate_stack(start_sums(warp, config), stack)
+    rules = mask_rules(config, coadd_planes(planes))
+    usable = is_usable(stack.image, stack.mask, stack.present, rules)
+    used = usable.sum(axis=(1, 2))
     return finalize(sums), jnp.stack([used, jnp.zeros_like(used)])

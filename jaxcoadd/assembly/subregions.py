@@ -1,11 +1,12 @@
 """Stack subregion after subregion, so that not all pixels must be in memory."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
+from jaxcoadd.assembly.ahead import read_ahead
 from jaxcoadd.assembly.plan import Plan
 from jaxcoadd.assembly.reading import Cube, pixel_type, read_strip
 from jaxcoadd.assembly.strips import StackStrip
@@ -63,22 +64,39 @@ def stack_subregions(
     weights = np.array([one.weight for one in used], dtype)
     weights = jax.device_put(weights, row_shardings(devices)[1])
     rows = plan.rows
-    cube = Cube.empty((len(used), rows, width)) if kept is None else kept
-    for start in range(0, height, rows):
-        stop = min(start + rows, height)
-        part = slice(start, stop)
-        if kept is None:
-            part = slice(0, rows)
-            for index, one in enumerate(used):
-                cube.put(index, read_strip(one.item, plan, start, stop))
-            cube.clear(slice(stop - start, rows), no_data)
+    for part, cube in _parts(plan, used, kept):
+        own = slice(0, len(cube.image[0])) if kept is None else part
         # Nothing of one subregion may be alive when the next one is made.
-        pixels = cube.to_devices(part, rows, no_data, devices)
+        pixels = cube.to_devices(own, rows, no_data, devices)
+        del cube
         stacked, counted = stack(pixels, weights, planes=plan.planes)
         del pixels
+        count = part.stop - part.start
         for name, plane in planes.items():
-            plane[start:stop] = np.asarray(getattr(stacked, name))[: stop - start]
+            plane[part] = np.asarray(getattr(stacked, name))[:count]
         counts += np.asarray(counted)
         del stacked, counted
-        done(stop - start)
+        done(count)
     return planes, counts
+
+
+def _parts(
+    plan: Plan, used: Sequence[Weighed], kept: Cube | None
+) -> Iterator[tuple[slice, Cube]]:
+    """Yield the rows of each subregion, and a cube: of these rows, or what is kept."""
+    height, width = plan.grid.shape
+    parts = [
+        slice(start, min(start + plan.rows, height))
+        for start in range(0, height, plan.rows)
+    ]
+    if kept is not None:
+        yield from ((part, kept) for part in parts)
+        return
+
+    def read(part: slice) -> Cube:
+        cube = Cube.empty((len(used), part.stop - part.start, width))
+        for index, one in enumerate(used):
+            cube.put(index, read_strip(one.item, plan, part.start, part.stop))
+        return cube
+
+    yield from zip(parts, read_ahead(read, parts), strict=True)

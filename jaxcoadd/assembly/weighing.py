@@ -13,8 +13,10 @@ from jaxcoadd.assembly.reading import Strip, read_strip, to_device
 from jaxcoadd.coadds import CoaddConfig
 from jaxcoadd.io import InputError
 from jaxcoadd.io.mask_planes import BAD_VARIANCE
-from jaxcoadd.masks import has_any
 from jaxcoadd.warps import WarpStack
+
+READ_ROWS = 256
+"""Rows that are read at a time of a warp that is not kept."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -39,25 +41,34 @@ class Weighed:
     bad_variance: int = 0
 
 
-@partial(jax.jit, static_argnames=("bad", "planes"))
-def _weigh(pixels, config, bad, planes):
-    image, variance, mask = pixels
-    one = WarpStack(
-        image=image[None],
-        variance=variance[None],
-        mask=mask[None],
-        planes=planes,
-        zero_point=jnp.zeros(1, image.dtype),
-        weight=None,
-        present=jnp.ones(1, bool),
-    )
-    weights, present = config.weighting.weigh_warps(one, bad)
-    good = ~has_any(mask, bad) & jnp.isfinite(image)
-    return weights[0], present[0], good.any()
+@dataclasses.dataclass(frozen=True, eq=False)
+class WholeWarp:
+    """What is needed of a whole warp to weigh it.
+
+    Parameters
+    ----------
+    variance
+        On the grid of the coadd, (y, x).
+    unmasked
+        Where no bad plane is set, (y, x).
+    n_finite, n_good
+        Pixels whose image is finite, and those of them that are unmasked.
+    bad_variance
+        Pixels whose variance is not positive and finite.
+    strip
+        All its pixels, if they are to be kept.
+    """
+
+    variance: np.ndarray
+    unmasked: np.ndarray
+    n_finite: int
+    n_good: int
+    bad_variance: int
+    strip: Strip | None
 
 
-def weigh_input(item: Input, plan: Plan, config: CoaddConfig) -> Weighed:
-    """Read a warp whole, check its sums, and weigh it.
+def read_input(item: Input, plan: Plan, bad: int) -> WholeWarp | InputError:
+    """Read a warp whole and check its sums.
 
     Parameters
     ----------
@@ -65,48 +76,107 @@ def weigh_input(item: Input, plan: Plan, config: CoaddConfig) -> Weighed:
         An input that is not skipped.
     plan
         The plan of the run.
+    bad
+        The bits that reject a pixel.
+
+    Returns
+    -------
+    WholeWarp or InputError
+        Why not, if a checksum differs or the pixels cannot be decoded.
+    """
+    assert item.file is not None
+    variance = np.empty(plan.grid.shape, np.float32)
+    unmasked = np.empty(plan.grid.shape, bool)
+    n_finite = n_good = bad_variance = 0
+    strip = None
+    try:
+        item.file.verify()
+        for part in _parts(plan):
+            strip = read_strip(item, plan, part.start, part.stop)
+            finite = np.isfinite(strip.image)
+            variance[part] = strip.variance
+            unmasked[part] = (strip.mask & np.uint32(bad)) == 0
+            bits = strip.mask & np.uint32(plan.planes.bits([BAD_VARIANCE]))
+            n_finite += int(np.count_nonzero(finite))
+            n_good += int(np.count_nonzero(finite & unmasked[part]))
+            bad_variance += int(np.count_nonzero(bits))
+    except InputError as error:
+        return error
+    kept = strip if plan.keep else None
+    return WholeWarp(variance, unmasked, n_finite, n_good, bad_variance, kept)
+
+
+def _parts(plan: Plan) -> list[slice]:
+    """Return the rows that are read at a time: all, if they are to be kept."""
+    height = plan.grid.shape[0]
+    rows = height if plan.keep else min(READ_ROWS, height)
+    return [slice(n, min(n + rows, height)) for n in range(0, height, rows)]
+
+
+@partial(jax.jit, static_argnames=("bad", "planes"))
+def _weigh(variance, unmasked, config, bad, planes):
+    one = WarpStack(
+        # Of the image, weights need to know only that it is not empty.
+        image=jnp.zeros((1, *variance.shape), variance.dtype),
+        variance=variance[None],
+        mask=jnp.where(unmasked, jnp.uint32(0), jnp.uint32(bad))[None],
+        planes=planes,
+        zero_point=jnp.zeros(1, variance.dtype),
+        weight=None,
+        present=jnp.ones(1, bool),
+    )
+    weights, present = config.weighting.weigh_warps(one, bad)
+    return weights[0], present[0]
+
+
+def weigh_input(
+    item: Input, warp: WholeWarp | InputError, plan: Plan, config: CoaddConfig, bad: int
+) -> Weighed:
+    """Weigh a warp.
+
+    Parameters
+    ----------
+    item
+        An input that is not skipped.
+    warp
+        What `read_input` returned for it.
+    plan
+        The plan of the run.
     config
         How to weigh.
+    bad
+        The bits that reject a pixel.
 
     Returns
     -------
     Weighed
-        Skipped, with the reason, if a checksum differs, the pixels cannot be
-        decoded, or there is nothing to weigh.
+        Skipped, with the reason, if it could not be read, or there is nothing to
+        weigh.
     """
-    assert item.file is not None
-    try:
-        item.file.verify()
-        strip = read_strip(item, plan, 0, plan.grid.shape[0])
-    except InputError as error:
-        return Weighed(item.skip(str(error)))
-    bad = (strip.mask & np.uint32(plan.planes.bits([BAD_VARIANCE]))) != 0
-    n_bad = int(np.count_nonzero(bad))
-    reason = _unusable(strip, item, n_bad)
-    if reason:
-        return Weighed(item.skip(reason), bad_variance=n_bad)
-    weight, usable, some_good = _weigh(
-        tuple(to_device(plane) for plane in (strip.image, strip.variance, strip.mask)),
-        config,
-        bad=plan.planes.bits(config.bad_planes),
-        planes=plan.planes,
-    )
-    if not usable:
+    if isinstance(warp, InputError):
+        return Weighed(item.skip(str(warp)))
+    reason = _unusable(warp, item)
+    weight, usable = float("nan"), False
+    if not reason:
+        # Here and not where they are read: settings of JAX may hold for one thread.
+        planes = (to_device(warp.variance), to_device(warp.unmasked))
+        weight, usable = _weigh(*planes, config, bad=bad, planes=plan.planes)
+    if reason is None and not usable:
         reason = f"{item.path} has no positive mean variance to weigh it by"
-        if not some_good:
+        if not warp.n_good:
             reason = (
                 f"{item.path} has no pixel without a bad mask plane; the bad planes "
                 f"are {', '.join(config.bad_planes)}"
             )
-        return Weighed(item.skip(reason), bad_variance=n_bad)
-    return Weighed(item, float(weight), strip, n_bad)
+    if reason:
+        return Weighed(item.skip(reason), bad_variance=warp.bad_variance)
+    return Weighed(item, float(weight), warp.strip, warp.bad_variance)
 
 
-def _unusable(strip: Strip, item: Input, n_bad: int) -> str | None:
-    finite = np.isfinite(strip.image)
-    if not finite.any():
+def _unusable(warp: WholeWarp, item: Input) -> str | None:
+    if warp.n_finite == 0:
         return f"{item.path} has no pixel that is a finite number; it is empty"
-    if n_bad == np.count_nonzero(finite):
+    if warp.bad_variance == warp.n_finite:
         return (
             f"{item.path} has a variance that is positive and finite nowhere; check "
             "which HDU holds the variance"

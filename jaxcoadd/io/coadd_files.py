@@ -103,22 +103,6 @@ class CoaddFile:
     timings: dict[str, float]
 
 
-def read_planes(path: str | Path) -> CoaddPlanes:
-    """Read the pixels of a coadd that `write_coadd` has written.
-
-    Parameters
-    ----------
-    path
-        The file.
-
-    Raises
-    ------
-    InputError
-        The file is missing, damaged, or not such a coadd.
-    """
-    return _read_planes(read_hdus(path))
-
-
 def _read_planes(hdus: Sequence[Hdu]) -> CoaddPlanes:
     """Read the pixels of a coadd."""
     image, mask, variance, n_image = (find_hdu(hdus, name) for name in IMAGES)
@@ -134,19 +118,25 @@ def _read_planes(hdus: Sequence[Hdu]) -> CoaddPlanes:
     if zero_point is None:
         raise InputError(f"{hdus[0]} has no card MAGZERO; it is not a coadd of ours")
     return CoaddPlanes(
-        image=_native(image),
-        variance=_native(variance),
-        mask=_native(mask).view(np.uint32),
-        n_image=_native(n_image),
-        planes=mask_reader(mask, hdus, PRESETS["afw"]).stored,
+        image=read_plane(hdus, "IMAGE"),
+        variance=read_plane(hdus, "VARIANCE"),
+        mask=read_plane(hdus, "MASK").view(np.uint32),
+        n_image=read_plane(hdus, "N_IMAGE"),
+        planes=read_mask_planes(hdus),
         zero_point=zero_point,
         grid=grid_of(image),
         unit=unit,
     )
 
 
-def _native(hdu: Hdu) -> np.ndarray:
-    """Read a whole image in the machine's byte order."""
+def read_mask_planes(hdus: Sequence[Hdu]) -> MaskPlanes:
+    """Read which plane each bit of the mask of a coadd is."""
+    return mask_reader(find_hdu(hdus, "MASK"), hdus, PRESETS["afw"]).stored
+
+
+def read_plane(hdus: Sequence[Hdu], name: str) -> np.ndarray:
+    """Read one of the `IMAGES` of a coadd, in the machine's byte order."""
+    hdu = find_hdu(hdus, name)
     values = read_section(hdu, 0, hdu.shape[0], blank=False)
     return values.astype(values.dtype.newbyteorder("="), copy=False)
 
