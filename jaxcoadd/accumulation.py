@@ -221,8 +221,7 @@ def accumulate_stack(sums: CoaddSums, stack: WarpStack) -> CoaddSums:
     Raises
     ------
     ValueError
-        The warps have another shape or no weights, or a plane that the sums do not
-        have.
+        Another shape, no weights, or a plane that the sums do not have.
 
     Notes
     -----
