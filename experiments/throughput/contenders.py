@@ -86,6 +86,17 @@ def _stack_pixels(warps, config):
     return stack_pixels(warps, config)
 
 
+def ours_on_devices(stack):
+    """The same, its rows spread over all devices."""
+    import jax
+
+    import jaxcoadd as jc
+
+    warps = jc.shard_pixels(_as_warps(stack))
+    run = jax.jit(partial(_stack_pixels, config=jc.CoaddConfig()))
+    return lambda: jax.block_until_ready(run(warps))
+
+
 def ours_wide(stack):
     """The same, compiled for vectors of 512 bits, where the processor has them."""
     return ours(stack, options={"xla_cpu_prefer_vector_width": 512})
@@ -95,6 +106,20 @@ def ours_mean(stack):
     import jaxcoadd as jc
 
     return ours(stack, jc.Mean())
+
+
+def ours_online(stack):
+    """The mean made one warp after the other, from the first image on."""
+    import jax
+
+    import jaxcoadd as jc
+
+    warps = _as_warps(stack)
+    config = jc.CoaddConfig(jc.Mean())
+    first = jc.Warp(warps.image[0], warps.variance[0], zero_point=31.4)
+    start = jax.block_until_ready(jax.jit(jc.start_sums)(first, config))
+    run = jax.jit(lambda sums, warps: jc.finalize(jc.accumulate_stack(sums, warps)))
+    return lambda: jax.block_until_ready(run(start, warps))
 
 
 def ours_median(stack):
@@ -113,18 +138,19 @@ def ours_gradient(stack):
     import jaxcoadd as jc
 
     warps = _as_warps(stack)
-    config = jc.CoaddConfig()
+    config = jc.CoaddConfig(zero_point=31.4)
 
-    def loss(image, weight, zero_point):
+    def loss(image, variance, weight, zero_point):
         given = dataclasses.replace(
-            warps, image=image, weight=weight, zero_point=zero_point
+            warps, image=image, variance=variance, weight=weight, zero_point=zero_point
         )
-        scaled = jc.scale_zero_points(given, 31.4)
-        result = _stack_pixels(scaled, config).image
-        return jnp.where(jnp.isfinite(result), result, 0).sum()
+        result = _stack_pixels(given, config)
+        known = jnp.isfinite(result.image) & jnp.isfinite(result.variance)
+        chi2 = result.image**2 / jnp.where(known, result.variance, 1)
+        return jnp.where(known, chi2, 0).sum()
 
-    run = jax.jit(jax.value_and_grad(loss, argnums=(0, 1, 2)))
-    leaves = (warps.image, warps.weight, warps.zero_point)
+    run = jax.jit(jax.value_and_grad(loss, argnums=(0, 1, 2, 3)))
+    leaves = (warps.image, warps.variance, warps.weight, warps.zero_point)
     return lambda: jax.block_until_ready(run(*leaves))
 
 
@@ -310,10 +336,13 @@ def swarp(stack):
 
 
 CONTENDERS = {
+    "1 device": ours_on_devices,
+    "2 devices": ours_on_devices,
     "jaxcoadd": ours,
     "jaxcoadd, 512 bits": ours_wide,
     "jaxcoadd mean": ours_mean,
     "jaxcoadd median": ours_median,
+    "jaxcoadd online mean": ours_online,
     "jaxcoadd gradient": ours_gradient,
     "astropy": astropy_clip,
     "jnp.sort": jax_sort,
@@ -328,6 +357,9 @@ CONTENDERS = {
 PEERS = ("ccdproc", "numba", "SWarp")
 """Only with ``--peers all``."""
 
+DEVICES = {"1 device": 1, "2 devices": 2}
+"""The default coadd on so many CPU devices, and as many cores, in wall time."""
+
 SLOW = {"jnp.sort": 8, "numpy": 8, "ccdproc": 8, "SWarp": 2}
 """These work on the first of so many parts of the rows; their rate is an input's."""
 
@@ -338,12 +370,13 @@ def cpu_seconds():
     return time.process_time() + children.ru_utime + children.ru_stime
 
 
-def pin(core):
-    """Bind this process to one core, and XLA to one thread; before JAX is imported."""
-    os.sched_setaffinity(0, {core})
+def pin(cores):
+    """Bind this process to some cores, a device of JAX to each; before its import."""
+    os.sched_setaffinity(0, cores)
     os.environ["JAX_PLATFORMS"] = "cpu"
     os.environ["XLA_FLAGS"] = (
-        "--xla_cpu_multi_thread_eigen=false --xla_force_host_platform_device_count=1"
+        "--xla_cpu_multi_thread_eigen=false "
+        f"--xla_force_host_platform_device_count={len(cores)}"
     )
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ[name] = "1"
