@@ -189,6 +189,11 @@ def apply_alternative_masks(
     tuple
         The mask, in the kind of the input, and its planes.
 
+    Raises
+    ------
+    ValueError
+        The mask is not uint32, or there would be more than 32 planes.
+
     Notes
     -----
     As applyAltMaskPlanes of LSST's CompareWarpAssembleCoaddTask: data that were found

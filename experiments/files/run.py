@@ -165,7 +165,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--warps", type=int, default=20)
     parser.add_argument("--side", type=int, default=4100)
-    parser.add_argument("--memory", default="1GB")
+    parser.add_argument("--memory", default="1400MB")
     parser.add_argument("--compressions", nargs="+", default=COMPRESSIONS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=pathlib.Path, help="where there is room")

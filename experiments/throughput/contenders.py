@@ -360,7 +360,7 @@ PEERS = ("ccdproc", "numba", "SWarp")
 DEVICES = {"1 device": 1, "2 devices": 2}
 """The default coadd on so many CPU devices, and as many cores, in wall time."""
 
-SLOW = {"jnp.sort": 8, "numpy": 8, "ccdproc": 8, "SWarp": 2}
+SLOW = {"jnp.sort": 8, "numpy": 8, "SWarp": 2}
 """These work on the first of so many parts of the rows; their rate is an input's."""
 
 
