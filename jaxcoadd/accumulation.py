@@ -135,7 +135,7 @@ def empty_sums(
 ) -> CoaddSums:
     """Return the sums of no warps, with everything they need to know; see CoaddSums."""
     zero = jnp.zeros_like(origin)
-    none = jnp.zeros(origin.shape, jnp.uint32)
+    none = jnp.zeros_like(origin, jnp.uint32)
     return CoaddSums(
         origin=origin,
         weight=zero,
@@ -147,7 +147,7 @@ def empty_sums(
         union=none,
         rejected_union=none,
         rejected={bit: zero for bit in rules.thresholds if rules.bad >> bit & 1},
-        n_image=jnp.zeros(origin.shape, jnp.int32),
+        n_image=jnp.zeros_like(origin, jnp.int32),
         planes=planes,
         zero_point=zero_point,
         rules=rules,
@@ -225,7 +225,7 @@ def accumulate_stack(sums: CoaddSums, stack: WarpStack) -> CoaddSums:
 
     Notes
     -----
-    Differentiable like `accumulate`.
+    Differentiable like `accumulate`, in reverse mode.
     """
     shape = stack.image.shape[1:]
     if shape != sums.origin.shape:
@@ -253,7 +253,7 @@ def accumulate_stack(sums: CoaddSums, stack: WarpStack) -> CoaddSums:
     columns = Columns(stack.image, stack.variance, stack.mask)
     added = over_tiles(add_tile)(
         (columns, _totals(sums), sums.origin),
-        *(factors, stack.weight, stack.present, sums.rules),
+        *(factors, stack.weight.astype(stack.image.dtype), stack.present, sums.rules),
     )
     return dataclasses.replace(sums, **added)
 

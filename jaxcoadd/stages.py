@@ -71,7 +71,8 @@ def in_one_loop(
     rows
         Arrays of one shape, of any type.
     finish
-        ``finish(rows) -> rows``, as many of the same types, element by element.
+        ``finish(rows) -> rows``, as many of the same types, element by element. It is
+        applied twice at most: to its own results it must change nothing, as a sort.
 
     Returns
     -------
@@ -83,14 +84,16 @@ def in_one_loop(
     A reduction of several arrays is the one loop of XLA's CPU compiler that has more
     than one result, and nothing that leads up to it is copied elsewhere. So here
     everything is reduced over an axis along which it is the same, to what comes last.
-    Unlike in `compute_once`, results are not packed; with two of them that is faster.
-    On other platforms this is `finish` itself.
+    This counts on the order in which that compiler reduces, first to last; the tests
+    of networks and folds hold it to that. Unlike in `compute_once`, results are not
+    packed; with two of them that is faster. On other platforms this is `finish`.
 
     Composes with jit, vmap and differentiation.
 
     Examples
     --------
-    >>> in_one_loop([jnp.ones(2), jnp.zeros(2)], lambda rows: rows[::-1])
+    >>> rows = [jnp.ones(2), jnp.zeros(2)]
+    >>> in_one_loop(rows, lambda x: [jnp.minimum(*x), jnp.maximum(*x)])
     (Array([0., 0.], dtype=float32), Array([1., 1.], dtype=float32))
     """
     if jax.default_backend() != "cpu" or len(rows) == 1:

@@ -107,7 +107,7 @@ def on_own_rows(function: Callable) -> Callable:
 
     def mapped(images, *shared):
         sharding = jax.typeof(jax.tree.leaves(images)[0]).sharding
-        devices = sharding.spec[-2] if len(sharding.spec) > 1 else None
+        devices = _devices_of_rows(images)
         if devices is None:
             return function(images, *shared)
         specs = jax.tree.map(lambda a: jax.typeof(a).sharding.spec, images)
@@ -120,6 +120,18 @@ def on_own_rows(function: Callable) -> Callable:
         )(images, *shared)
 
     return mapped
+
+
+def _devices_of_rows(images):
+    """Return over what rows are spread; None if each image is in one place."""
+    specs = [jax.typeof(a).sharding.spec for a in jax.tree.leaves(images)]
+    devices = {spec[-2] if len(spec) > 1 else None for spec in specs}
+    if len(devices) > 1:
+        raise ValueError(
+            "some images are spread over devices and some are not; spread all of them "
+            "by shard_pixels, or none"
+        )
+    return devices.pop()
 
 
 def _flatten(array, size):

@@ -8,6 +8,7 @@ import pytest
 
 from jaxcoadd import coadd, io, stack_warps
 from jaxcoadd.assembly import Settings, assemble, make_plan
+from jaxcoadd.assembly.ahead import read_ahead
 from tests import fits_files as files
 from tests import warp_files
 from tests.warp_files import SHAPE, make_scene, write_warp, write_warps
@@ -336,3 +337,23 @@ def test_progress_counts_up_to_the_total(paths):
         assert done[-1] == pytest.approx(told[-1][2], abs=len(paths) * 3)
         assert [update[0] for update in told][:4] == ["weigh"] * 4
         assert told[-1][0] == "finish" and "stack" in [update[0] for update in told]
+
+
+def test_what_is_read_ahead_comes_in_order():
+    assert list(read_ahead(str, range(5))) == list("01234")
+    assert list(read_ahead(str, [])) == []
+
+
+def test_an_error_of_reading_comes_where_its_result_would():
+    results = read_ahead(lambda n: 1 // (2 - n), range(5))
+    assert [next(results), next(results)] == [0, 1]
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+
+
+def test_no_reading_begins_after_one_stops():
+    begun = []
+    results = read_ahead(begun.append, range(9))
+    next(results)
+    results.close()
+    assert len(begun) <= 3

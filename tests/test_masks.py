@@ -121,9 +121,9 @@ def test_has_any_is_a_bitwise_and(mask, bits):
     np.testing.assert_array_equal(found, (mask & np.uint32(bits)) != 0)
 
 
-# Around the numbers of warps where the fold changes from rows to chunks of 32.
+# Around the number of warps where the fold changes from rows to chunks of 16.
 @pytest.mark.slow
-@pytest.mark.parametrize("n", [1, 2, 48, 49, 64, 70])
+@pytest.mark.parametrize("n", [1, 2, 64, 65, 70, 80])
 def test_the_union_has_every_bit_of_the_masks_that_count(n):
     rng = np.random.default_rng(n)
     masks = rng.integers(0, 2**32, (n, 2, 3), np.uint32)

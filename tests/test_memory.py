@@ -51,7 +51,7 @@ def write_large(folder, number):
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
 @pytest.mark.parametrize(
-    ("mebibytes", "keep"), [(900, True), (740, False)], ids=["once", "twice"]
+    ("mebibytes", "keep"), [(960, True), (800, False)], ids=["once", "twice"]
 )
 def test_a_run_keeps_to_its_memory(warps, tmp_path, mebibytes, keep):
     plan = make_plan(warps, read_settings(), memory=mebibytes << 20)

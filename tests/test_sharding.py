@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
 
 import jaxcoadd as jc
 
@@ -58,3 +60,25 @@ def test_gradients_are_those_of_one_device():
     np.testing.assert_array_equal(one[1], four[1])
     # The sums over pixels, about 700 terms of 10, have another order.
     np.testing.assert_allclose(one[0], four[0], rtol=700 * 2**-24)
+
+
+def test_a_stack_is_accumulated_where_it_lies():
+    stack = make_stack()
+    stack = dataclasses.replace(stack, weight=jnp.arange(1.0, 7.0))
+    first = jc.Warp(stack.image[0], stack.variance[0])
+    sums = jc.start_sums(first, jc.CoaddConfig(statistic=jc.Mean()))
+    add = jax.jit(jc.accumulate_stack)
+    spread = jc.shard_pixels(stack)
+    with pytest.raises(ValueError, match="some images are spread over devices"):
+        add(sums, spread)
+    mesh = spread.image.sharding.mesh
+    by_rows, whole = (NamedSharding(mesh, spec) for spec in (P("rows", None), P()))
+    placed = jax.tree.map(
+        lambda a: jax.device_put(a, by_rows if jnp.ndim(a) == 2 else whole), sums
+    )
+    for a, b in zip(
+        jax.tree.leaves(add(sums, stack)),
+        jax.tree.leaves(add(placed, spread)),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(a, b)

@@ -18,6 +18,7 @@ from jaxcoadd.statistics import (
     SoftClippedMean,
     rejected_value,
 )
+from jaxcoadd.statistics.order import quantiles
 from tests.replay.statistics import BY_NAME
 from tests.rounding import allowed, clip
 
@@ -205,6 +206,15 @@ def test_the_unit_of_the_weights_does_not_matter(precision):
         np.testing.assert_array_equal(one.value, other.value)
         np.testing.assert_array_equal(one.variance, other.variance)
         np.testing.assert_array_equal(one.weight, other.weight)
+
+
+@pytest.mark.parametrize("n", [5, 120])
+def test_the_outermost_quantiles_are_the_extremes(n):
+    values = jnp.asarray(np.random.default_rng(n).normal(size=(n, 4)), float)
+    count = jnp.full(4, float(n))
+    found = jax.jit(lambda v, c: quantiles(v, c, (0.0, 0.5, 1.0)))(values, count)
+    np.testing.assert_allclose(found[0], values.min(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(found[2], values.max(axis=0), rtol=1e-6)
 
 
 # The soft clip.

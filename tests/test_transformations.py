@@ -321,3 +321,19 @@ def test_donated_stacks_leave_the_arrays_of_their_warps_alone():
     np.testing.assert_allclose(slope[:5].sum(axis=0), 1, rtol=1e-5)
     for plane, same in zip(planes, before, strict=True):
         np.testing.assert_array_equal(plane, same)
+
+
+@pytest.mark.slow
+def test_a_rejected_variance_that_is_nan_leaves_slopes_finite():
+    image = np.random.default_rng(1).normal(10, 1, (3, 2, 3)).astype(np.float32)
+    variance = np.ones_like(image)
+    image[1, 0, 0] = variance[1, 0, 0] = np.nan
+    stack = stack_warps([Warp(a, b) for a, b in zip(image, variance, strict=True)])
+    stack = dataclasses.replace(stack, weight=jnp.arange(1.0, 4.0))
+
+    def total(weight):
+        found = coadd(dataclasses.replace(stack, weight=weight), PLAIN)
+        return found.image.sum() + found.variance.sum()
+
+    slope = jax.jit(jax.grad(total))(stack.weight)
+    assert np.isfinite(slope).all() and (slope != 0).all()

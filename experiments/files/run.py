@@ -20,6 +20,16 @@ HERE = pathlib.Path(__file__).parent
 COMPRESSIONS = ("none", "RICE_1", "GZIP_1")
 STRIP = 256
 
+COMMAND = """
+import re, runpy
+try:
+    runpy.run_module("jaxcoadd", run_name="__main__")
+finally:
+    status = open("/proc/self/status").read()
+    print(re.search(r"VmHWM:\\s+(\\d+) kB", status)[1])
+"""
+"""The command, and then the most memory that it had in kibibytes; on Linux."""
+
 
 def write_warp(path, number, side, compression, seed):
     """Write image, variance and mask of one warp."""
@@ -60,17 +70,10 @@ def write_warp(path, number, side, compression, seed):
 
 
 def timed(*arguments):
-    """Run a command; return its seconds, its peak memory in MB, and what it prints."""
+    """Run a command; return its seconds, and what it prints."""
     start = time.perf_counter()
-    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
-    with process.stdout:
-        out = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - start
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{' '.join(arguments[:5])} ... ended with an error")
-    return seconds, usage.ru_maxrss / 1024, out
+    done = subprocess.run(arguments, stdout=subprocess.PIPE, text=True, check=True)
+    return time.perf_counter() - start, done.stdout
 
 
 def read_alone(paths):
@@ -140,16 +143,16 @@ def measure(paths, side, memory, folder):
     """Return seconds and memory of a run, and the seconds of its two halves alone."""
     own = [sys.executable, str(pathlib.Path(__file__).resolve()), "--worker"]
     cores = str(len(os.sched_getaffinity(0)))
-    _, _, out = timed(*own, "read", *map(str, paths))
+    _, out = timed(*own, "read", *map(str, paths))
     reading = json.loads(out)
-    _, _, out = timed(*own, "compute", str(len(paths)), str(side), cores)
+    _, out = timed(*own, "compute", str(len(paths)), str(side), cores)
     computing = json.loads(out)
     output = folder / "coadd.fits"
-    command = [sys.executable, "-m", "jaxcoadd", "assemble", *map(str, paths)]
-    seconds, peak, out = timed(
-        *command, "--output", str(output), "--memory", memory, "--overwrite", "--json"
-    )
-    report = json.loads(out)
+    options = (f"--output={output}", f"--memory={memory}", "--json")
+    command = [sys.executable, "-c", COMMAND, "assemble", *map(str, paths), *options]
+    seconds, out = timed(*command)
+    report, peak = json.JSONDecoder().raw_decode(out)
+    peak = int(out[peak:]) / 1024
     output.unlink()
     return {
         "seconds": seconds,

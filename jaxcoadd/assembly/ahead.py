@@ -1,7 +1,8 @@
 """Read what comes next while the present is computed."""
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -17,20 +18,24 @@ def read_ahead(
     ----------
     read
         Called in a thread of its own, for one item after the other. What it raises
-        comes up where its result would have come.
+        comes up where its result would have come. Warnings must be set up alike in
+        both threads: their filters are those of the process.
     items
         What to read.
 
     Notes
     -----
-    Two results are in memory: the one that was yielded, and the next.
+    Two results are in memory at most: the one that was yielded, and the next. Who
+    stops before the end waits for the read that has begun, and no other begins.
     """
-    with ThreadPoolExecutor(1, thread_name_prefix="read") as pool:
-        waiting = None
+    pool = ThreadPoolExecutor(1, thread_name_prefix="read")
+    waiting: deque[Future[Result]] = deque()
+    try:
         for item in items:
-            ready, waiting = waiting, pool.submit(read, item)
-            if ready is not None:
-                yield ready.result()
-                del ready
-        if waiting is not None:
-            yield waiting.result()
+            waiting.append(pool.submit(read, item))
+            if len(waiting) > 1:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -16,8 +16,11 @@ from jaxcoadd.assembly.values import SettingsError
 
 MEBIBYTE = 1 << 20
 
-RUNTIME_BYTES = 520 * MEBIBYTE
-"""What Python, JAX and the compiled functions take, beside pixels."""
+READ_RUNTIME_BYTES = 350 * MEBIBYTE
+"""What Python and JAX take, beside pixels, until the first subregion is stacked."""
+
+RUNTIME_BYTES = 580 * MEBIBYTE
+"""What they and the compiled functions take from then on."""
 
 COMPILE_BYTES = 5 * MEBIBYTE
 """What compilation takes for each warp, up to `COMPILE_WARPS` of them."""
@@ -36,11 +39,14 @@ READ_BYTES = 44
 RESULT_BYTES = 16
 """Bytes a pixel of the coadd while subregions are stacked."""
 
-WRITE_BYTES = 40
+WRITE_BYTES = 36
 """Bytes a pixel of the coadd while it is written and read back."""
 
-SLACK = 1.08
-"""Freed memory that has not gone back to the system, as a factor for the pixels."""
+SLACK = 1.25
+"""Freed memory that has not gone back to the system, as a factor for the pixels.
+
+Not for those that are kept: they are one piece.
+"""
 
 LARGEST_SUBREGION = 256 * MEBIBYTE
 """Larger subregions save nothing where the warps are in memory."""
@@ -107,26 +113,30 @@ def divide_memory(
     stacking = pixels * RESULT_BYTES * wide
     writing = pixels * WRITE_BYTES * wide
     given = memory or machine_memory() // 2
-    available = int((given - runtime) / SLACK)
-    needed = max(weighing, stacking + row, writing)
-    if available < needed:
-        least = runtime + int(needed * SLACK)
+
+    def peak(kept: int, rows: int) -> int:
+        most = max(stacking + rows * row, writing - kept)
+        return kept + max(
+            READ_RUNTIME_BYTES + int(weighing * SLACK), runtime + int(most * SLACK)
+        )
+
+    least = peak(0, 1)
+    if given < least:
         raise SettingsError(
             f"memory of {given // MEBIBYTE} MiB is too little for {n_warps} warps of "
             f"{height} x {width} pixels; give at least --memory "
             f"{least // MEBIBYTE + 1}MB"
         )
     few = min(height, FEWEST_ROWS)
-    keep = kept + max(weighing, stacking + few * row) <= available
+    keep = peak(kept, few) <= given
     kept *= keep
-    most = (available - stacking - kept) // row
+    most = (int((given - runtime - kept) / SLACK) - stacking) // row
     usual = min(most, max(few, LARGEST_SUBREGION // row)) if keep else most
     usual = min(usual, height)
     # Subregions of one size, for the last one takes as long as the others.
     even = -(-height // -(-height // usual))
     rows = min(rows or even, most, height)
-    peak = max(kept + weighing, kept + stacking + rows * row, writing)
-    return Division(rows, keep, runtime + int(peak * SLACK))
+    return Division(rows, keep, peak(kept, rows))
 
 
 def machine_memory() -> int:

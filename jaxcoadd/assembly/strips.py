@@ -1,5 +1,6 @@
 """Stack the rows of one subregion."""
 
+import dataclasses
 from functools import partial
 from typing import Protocol
 
@@ -38,6 +39,8 @@ def stack_strip(
     pixels: Pixels, weights: jax.Array, *, config: CoaddConfig, planes: MaskPlanes
 ) -> tuple[Coadd, jax.Array]:
     """Stack rows of all warps at once."""
+    # All of them are on the zero point of the coadd already.
+    config = dataclasses.replace(config, zero_point=None)
     return stack_and_count(_as_stack(pixels, weights, planes), config)
 
 

@@ -66,7 +66,7 @@ def stack_subregions(
     rows = plan.rows
     for part, cube in _parts(plan, used, kept):
         own = slice(0, len(cube.image[0])) if kept is None else part
-        # Nothing of one subregion may be alive when the next one is made.
+        # Nothing of one subregion may be alive when the next one is computed.
         pixels = cube.to_devices(own, rows, no_data, devices)
         del cube
         stacked, counted = stack(pixels, weights, planes=plan.planes)
@@ -99,4 +99,7 @@ def _parts(
             cube.put(index, read_strip(one.item, plan, part.start, part.stop))
         return cube
 
-    yield from zip(parts, read_ahead(read, parts), strict=True)
+    cubes = read_ahead(read, parts)
+    for part in parts:
+        # Not by `zip`, which would keep the cube.
+        yield part, next(cubes)

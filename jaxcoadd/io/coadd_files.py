@@ -113,20 +113,25 @@ def _read_planes(hdus: Sequence[Hdu]) -> CoaddPlanes:
                 f"{hdu} has shape {hdu.shape} and {image} has {image.shape}; they must "
                 "be equal, write the file again"
             )
-    unit = image.get("BUNIT")
-    zero_point = find_zero_point(hdus, image, given="MAGZERO", unit=unit)
-    if zero_point is None:
-        raise InputError(f"{hdus[0]} has no card MAGZERO; it is not a coadd of ours")
     return CoaddPlanes(
         image=read_plane(hdus, "IMAGE"),
         variance=read_plane(hdus, "VARIANCE"),
         mask=read_plane(hdus, "MASK").view(np.uint32),
         n_image=read_plane(hdus, "N_IMAGE"),
         planes=read_mask_planes(hdus),
-        zero_point=zero_point,
+        zero_point=read_zero_point(hdus),
         grid=grid_of(image),
-        unit=unit,
+        unit=image.get("BUNIT"),
     )
+
+
+def read_zero_point(hdus: Sequence[Hdu]) -> float:
+    """Read the AB magnitude of one count of a coadd."""
+    image = find_hdu(hdus, "IMAGE")
+    found = find_zero_point(hdus, image, given="MAGZERO", unit=image.get("BUNIT"))
+    if found is None:
+        raise InputError(f"{hdus[0]} has no card MAGZERO; it is not a coadd of ours")
+    return found
 
 
 def read_mask_planes(hdus: Sequence[Hdu]) -> MaskPlanes:

@@ -1,8 +1,11 @@
 """Writing coadds: LSST's layout with named HDUs, lossless, checked, and atomic."""
 
 import datetime
+import io
+import os
 import platform
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,6 +20,7 @@ from jaxcoadd.io.coadd_files import (
     CoaddPlanes,
     read_mask_planes,
     read_plane,
+    read_zero_point,
 )
 from jaxcoadd.io.errors import InputError, OutputError
 from jaxcoadd.io.grids import grid_cards
@@ -73,19 +77,24 @@ def write_coadd(
     Text that is not ASCII, which FITS does not allow, is written with backslashes.
     """
     pixels = _stored_pixels(coadd)
-    hdus = fits.HDUList([_primary(coadd, inputs, cards or {})])
+    primary = _primary(coadd, inputs, cards or {})
     headers = _headers(coadd)
-    for name in IMAGES:
-        hdus.append(_compressed(pixels[name], headers[name], name))
-    hdus.append(_table(Table() if inputs is None else inputs, "INPUTS"))
-    hdus.append(_table(_pairs(config or {}, "key", "value", str), "CONFIG"))
-    hdus.append(_table(_pairs(timings or {}, "step", "seconds", float), "TIMINGS"))
+    tables = (
+        _table(Table() if inputs is None else inputs, "INPUTS"),
+        _table(_pairs(config or {}, "key", "value", str), "CONFIG"),
+        _table(_pairs(timings or {}, "step", "seconds", float), "TIMINGS"),
+    )
 
     def write(stream: BinaryIO) -> None:
+        # Most of the time goes into compressing, which threads can do at once.
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            planes = (pixels[name] for name in IMAGES)
+            images = pool.map(_compressed, planes, headers.values(), headers)
+            hdus = fits.HDUList([primary, *images, *tables])
         hdus.writeto(stream, checksum=True)
 
     def check(temporary: Path) -> None:
-        _check_written(temporary, Path(path), pixels, coadd.planes, len(hdus))
+        _check_written(temporary, Path(path), pixels, coadd, 1 + len(IMAGES + tables))
 
     nbytes = sum(array.nbytes for array in pixels.values()) + _OVERHEAD
     write_atomically(path, write, check, nbytes=nbytes, overwrite=overwrite)
@@ -95,13 +104,18 @@ def _stored_pixels(coadd: CoaddPlanes) -> dict[str, np.ndarray]:
     """Bring the planes to the types in which they are stored."""
     n_image = np.asarray(coadd.n_image)
     short = n_image.max() <= _LARGEST_SHORT
-    return {
+    pixels = {
         "IMAGE": np.asarray(coadd.image).astype(np.float32, copy=False),
         # Bit 31 is the sign.
         "MASK": np.asarray(coadd.mask).astype(np.uint32, copy=False).view(np.int32),
         "VARIANCE": np.asarray(coadd.variance).astype(np.float32, copy=False),
         "N_IMAGE": n_image.astype(np.uint16 if short else np.int32),
     }
+    for name, plane in pixels.items():
+        # Those of the caller must not change, not even for a moment.
+        pixels[name] = plane.view()
+        pixels[name].flags.writeable = False
+    return pixels
 
 
 def _primary(
@@ -163,11 +177,9 @@ def _plane_cards(planes: MaskPlanes) -> dict[str, int]:
     return cards
 
 
-def _compressed(
-    pixels: np.ndarray, header: fits.Header, name: str
-) -> fits.CompImageHDU:
-    """Make an image HDU that is compressed by rows without loss."""
-    return fits.CompImageHDU(
+def _compressed(pixels: np.ndarray, header: fits.Header, name: str) -> fits.BinTableHDU:
+    """Compress an image by rows without loss, and return the table that it becomes."""
+    image = fits.CompImageHDU(
         pixels,
         header,
         name=name,
@@ -176,6 +188,12 @@ def _compressed(
         # No rounding of floating-point pixels.
         quantize_level=0,
     )
+    stream = io.BytesIO()
+    fits.HDUList([fits.PrimaryHDU(), image]).writeto(stream)
+    stream.seek(0)
+    table = fits.open(stream, memmap=False, disable_image_compression=True)[1]
+    assert isinstance(table, fits.BinTableHDU)
+    return table
 
 
 def _pairs(values: Mapping[str, Any], key: str, value: str, kind: type) -> Table:
@@ -211,10 +229,10 @@ def _check_written(
     temporary: Path,
     path: Path,
     pixels: Mapping[str, np.ndarray],
-    planes: MaskPlanes,
+    coadd: CoaddPlanes,
     count: int,
 ) -> None:
-    """Read the new file back: every checksum, and every bit of the pixels."""
+    """Read the new file back: checksums, every bit of the pixels, and what they are."""
     try:
         hdus = read_hdus(temporary)
         checked = sum(check_sums(hdu) for hdu in hdus)
@@ -224,8 +242,10 @@ def _check_written(
         for name, wanted in pixels.items():
             if not np.array_equal(_bits(read_plane(hdus, name)), _bits(wanted)):
                 raise OutputError(_spoiled(path, f"{name} differs"))
-        if _plane_cards(read_mask_planes(hdus)) != _plane_cards(planes):
+        if _plane_cards(read_mask_planes(hdus)) != _plane_cards(coadd.planes):
             raise OutputError(_spoiled(path, "the mask planes differ"))
+        if read_zero_point(hdus) != float(coadd.zero_point):
+            raise OutputError(_spoiled(path, "the zero point differs"))
     except InputError as error:
         raise OutputError(_spoiled(path, str(error))) from error
 

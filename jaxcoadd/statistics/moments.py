@@ -124,5 +124,7 @@ def _moment_terms(error_term, fence, x, w, v):
     deviation = deviations(x, fence)
     weighted = w * deviation
     one = jnp.ones_like(x)
-    terms = (one, w, w * w, weighted, weighted * deviation, error_term(v, w))
+    # The derivative by a weight that others have too must not see what is left out.
+    error = error_term(jnp.where(kept, v, 0), w)
+    terms = (one, w, w * w, weighted, weighted * deviation, error)
     return tuple(jnp.where(kept, term, 0) for term in terms)

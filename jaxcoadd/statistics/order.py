@@ -61,7 +61,7 @@ def _around_ranks(ordered, ranks, ends):
                 pair = _next_to_rank(at, pair, row, k)
             found.append(pair)
     else:
-        last = max(ends)
+        last = min(max(ends), len(ordered))
         numbers = jnp.arange(last, dtype=ordered.dtype)[:, None]
         found = fold_warps(step, start, ordered[:last], numbers)
     ways = []
