@@ -193,8 +193,7 @@ def _over_flat_tiles(
         return again(outputs, flat, *shared) if again else function(flat, *shared)
 
     def backward(saved, cotangents):
-        outputs, flat, shared = saved
-        return _transpose_tiles(differentiated, size, outputs, flat, shared, cotangents)
+        return _transpose_tiles(differentiated, size, saved, cotangents)
 
     run.defvjp(forward, backward)
     return run(flat, shared)
@@ -204,8 +203,9 @@ def _is_real(a):
     return jnp.issubdtype(jnp.result_type(a), jnp.floating)
 
 
-def _transpose_tiles(function, size, outputs, flat, shared, cotangents):
+def _transpose_tiles(function, size, saved, cotangents):
     """Pull cotangents of the outputs back to the columns and the shared values."""
+    outputs, flat, shared = saved
     flat_leaves, flat_tree = jax.tree.flatten(flat)
     shared_leaves, shared_tree = jax.tree.flatten(shared)
     real_flat = [a for a in flat_leaves if _is_real(a)]

@@ -70,18 +70,24 @@ def _exchange(rows: Rows, pairs: Iterable[tuple[int, int]]):
     return rows
 
 
-def _batcher_pairs(n: int) -> Iterator[tuple[int, int]]:
-    """Yield the exchanges of Batcher's odd-even merge sort for any n."""
+def _batcher_stages(n: int) -> Iterator[tuple[int, int]]:
+    """Yield the sizes of the sorted blocks, and the strides at which they merge."""
     block = 1
     while block < n:
         stride = block
         while stride >= 1:
-            for low in range(stride % block, n - stride):
-                is_lower = (low - stride % block) // stride % 2 == 0
-                if is_lower and low // (2 * block) == (low + stride) // (2 * block):
-                    yield low, low + stride
+            yield block, stride
             stride //= 2
         block *= 2
+
+
+def _batcher_pairs(n: int) -> Iterator[tuple[int, int]]:
+    """Yield the exchanges of Batcher's odd-even merge sort for any n."""
+    for block, stride in _batcher_stages(n):
+        for low in range(stride % block, n - stride):
+            is_lower = (low - stride % block) // stride % 2 == 0
+            if is_lower and low // (2 * block) == (low + stride) // (2 * block):
+                yield low, low + stride
 
 
 def _sort_blocks(values, filler):
