@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.sharding import NamedSharding, reshard
 from jax.sharding import PartitionSpec as P
 
 from jaxcoadd.stages import compute_once
@@ -101,19 +102,19 @@ def on_own_rows(function: Callable) -> Callable:
     Returns
     -------
     Callable
-        The same function. Where the images are not spread over devices by
-        `shard_pixels`, nothing is different.
+        The same function. Where no image is spread over devices by `shard_pixels`,
+        nothing is different; where one is, the others are spread like it.
     """
 
     def mapped(images, *shared):
-        sharding = jax.typeof(jax.tree.leaves(images)[0]).sharding
-        devices = _devices_of_rows(images)
-        if devices is None:
+        spread = _spread_alike(images)
+        if spread is None:
             return function(images, *shared)
+        images, mesh, devices = spread
         specs = jax.tree.map(lambda a: jax.typeof(a).sharding.spec, images)
         return jax.shard_map(
             function,
-            mesh=sharding.mesh,
+            mesh=mesh,
             in_specs=(specs, *(P() for _ in shared)),
             out_specs=P(devices),
             check_vma=False,
@@ -122,16 +123,22 @@ def on_own_rows(function: Callable) -> Callable:
     return mapped
 
 
-def _devices_of_rows(images):
-    """Return over what rows are spread; None if each image is in one place."""
-    specs = [jax.typeof(a).sharding.spec for a in jax.tree.leaves(images)]
-    devices = {spec[-2] if len(spec) > 1 else None for spec in specs}
-    if len(devices) > 1:
-        raise ValueError(
-            "some images are spread over devices and some are not; spread all of them "
-            "by shard_pixels, or none"
-        )
-    return devices.pop()
+def _spread_alike(images):
+    """Spread the rows of all images as those of one are; None if none are spread.
+
+    Sums that begin as zeros, for instance, are in one place.
+    """
+    shardings = [jax.typeof(a).sharding for a in jax.tree.leaves(images)]
+    rows = [s for s in shardings if len(s.spec) > 1 and s.spec[-2] is not None]
+    if not rows:
+        return None
+    mesh, devices = rows[0].mesh, rows[0].spec[-2]
+
+    def spread(a):
+        spec = P(*(None,) * (a.ndim - 2), devices, None)
+        return reshard(a, NamedSharding(mesh, spec))
+
+    return jax.tree.map(spread, images), mesh, devices
 
 
 def _flatten(array, size):
