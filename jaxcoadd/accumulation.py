@@ -4,7 +4,6 @@ import dataclasses
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 
 from jaxcoadd.arrays import Count, FloatScalar, Image, Mask
@@ -246,9 +245,7 @@ def accumulate_stack(sums: CoaddSums, stack: WarpStack) -> CoaddSums:
         per_warp = (weights[:, None], present[:, None])
         masks = jnp.asarray(remap_mask(columns.masks, stack.planes, sums.planes))
         pixels = (columns.values, columns.variances, masks)
-        totals = fold_warps(step, totals, *pixels, *per_warp)
-        leaves, tree = jax.tree.flatten(totals)
-        return tree.unflatten(in_one_loop(leaves))
+        return in_one_loop(fold_warps(step, totals, *pixels, *per_warp))
 
     columns = Columns(stack.image, stack.variance, stack.mask)
     added = over_tiles(add_tile)(

@@ -53,8 +53,7 @@ def fold_warps(
         for at in (first + jnp.int32(row) for row in range(CHUNK)):
             rows = (lax.dynamic_index_in_dim(a, at, keepdims=False) for a in arrays)
             carry = step(carry, *rows)
-        leaves, tree = jax.tree.flatten(carry)
-        return tree.unflatten(in_one_loop(leaves)), None
+        return in_one_loop(carry), None
 
     firsts = jnp.arange(0, whole, CHUNK, dtype=jnp.int32)
     carry = lax.scan(step_chunk, start, firsts)[0]

@@ -127,13 +127,8 @@ def stack_columns(
     mask, n_image, count = compute_once(
         _combine_masks, columns.masks, values, weights, present, rules
     )
-    samples = Samples(
-        values=values,
-        variances=columns.variances,
-        weights=weights,
-        weight_unit=weight_unit,
-        present=present,
-        count=count.astype(values.dtype),
+    samples = _sample(
+        columns, weights, weight_unit, present, values=values, count=count
     )
     settled = statistic.settle(samples)
     combined = compute_once(statistic.combine, samples, settled)
@@ -164,13 +159,8 @@ def restack_columns(
     Only image, variance and weight are found anew: what has no derivative stays.
     """
     values = _clean(columns, present, rules)
-    samples = Samples(
-        values=values,
-        variances=columns.variances,
-        weights=weights,
-        weight_unit=weight_unit,
-        present=present,
-        count=stacked.count.astype(values.dtype),
+    samples = _sample(
+        columns, weights, weight_unit, present, values=values, count=stacked.count
     )
     combined = statistic.combine(samples, stacked.settled)
     return dataclasses.replace(
@@ -178,6 +168,17 @@ def restack_columns(
         image=combined.value,
         variance=_without_negative(combined.variance),
         weight=combined.weight,
+    )
+
+
+def _sample(columns, weights, weight_unit, present, *, values, count) -> Samples:
+    return Samples(
+        values=values,
+        variances=columns.variances,
+        weights=weights,
+        weight_unit=weight_unit,
+        present=present,
+        count=count.astype(values.dtype),
     )
 
 

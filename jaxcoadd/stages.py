@@ -1,14 +1,15 @@
 """Stages of a pixelwise function, each computed once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.extend.core import jaxpr_as_fun
-from jaxtyping import Array, Shaped
+
+Rows = TypeVar("Rows")
 
 
 def compute_once(function: Callable, *arguments: Any) -> Any:
@@ -60,23 +61,20 @@ def compute_once(function: Callable, *arguments: Any) -> Any:
     return tree.unflatten(_unpack(packed, leaves))
 
 
-def in_one_loop(
-    rows: Sequence[Shaped[Array, "*shape"]],
-    finish: Callable[[Sequence], Sequence] = lambda rows: rows,
-) -> Sequence[Shaped[Array, "*shape"]]:
+def in_one_loop(rows: Rows, finish: Callable[[Rows], Rows] = lambda rows: rows) -> Rows:
     """Compute several arrays of one shape in one loop.
 
     Parameters
     ----------
     rows
-        Arrays of one shape, of any type.
+        A pytree of arrays of one shape, of any type.
     finish
         ``finish(rows) -> rows``, as many of the same types, element by element. It is
         applied twice at most: to its own results it must change nothing, as a sort.
 
     Returns
     -------
-    sequence
+    pytree
         What `finish` returns.
 
     Notes
@@ -94,25 +92,24 @@ def in_one_loop(
     --------
     >>> rows = [jnp.ones(2), jnp.zeros(2)]
     >>> in_one_loop(rows, lambda x: [jnp.minimum(*x), jnp.maximum(*x)])
-    (Array([0., 0.], dtype=float32), Array([1., 1.], dtype=float32))
+    [Array([0., 0.], dtype=float32), Array([1., 1.], dtype=float32)]
     """
-    if jax.default_backend() != "cpu" or len(rows) == 1:
-        return tuple(finish(rows))
-    return _in_one_loop(finish, tuple(rows))
+    if jax.default_backend() != "cpu" or len(jax.tree.leaves(rows)) == 1:
+        return finish(rows)
+    return _in_one_loop(finish, rows)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _in_one_loop(finish, rows):
     # XLA would see through a reduction over an axis of length 1.
-    twice = [jnp.broadcast_to(row, (2, *row.shape)) for row in rows]
-    starts = [jnp.zeros((), row.dtype) for row in rows]
-    last = lax.reduce(twice, starts, lambda _, row: tuple(finish(row)), (0,))
-    return tuple(last)
+    twice = jax.tree.map(lambda row: jnp.broadcast_to(row, (2, *row.shape)), rows)
+    starts = jax.tree.map(lambda row: jnp.zeros((), row.dtype), rows)
+    return lax.reduce(twice, starts, lambda _, row: finish(row), (0,))
 
 
 @_in_one_loop.defjvp
 def _in_one_loop_jvp(finish, primals, tangents):
-    _, moves = jax.jvp(lambda rows: tuple(finish(rows)), primals, tangents)
+    _, moves = jax.jvp(finish, primals, tangents)
     return _in_one_loop(finish, *primals), moves
 
 

@@ -74,13 +74,16 @@ def over_tiles(
     (2, 3)
     """
 
+    def from_nothing(_, columns, *shared):
+        return function(columns, *shared)
+
     def mapped(columns, *shared):
         leaves = jax.tree.leaves(columns)
         rows, width = leaves[0].shape[-2:]
         depth = max(a.size for a in leaves) // max(rows * width, 1)
         size = tile_size or default_tile_size(depth, rows * width)
         flat = jax.tree.map(lambda a: _flatten(a, size), columns)
-        outputs = _over_flat_tiles(function, again, size, flat, shared)
+        outputs = _over_flat_tiles(function, again or from_nothing, size, flat, shared)
         return jax.tree.map(
             lambda a: a[..., : rows * width].reshape(*a.shape[:-1], rows, width),
             outputs,
@@ -172,9 +175,9 @@ def _update(tree, tile, start):
 
 
 def _over_flat_tiles(
-    function: Callable, again: Callable | None, size: int, flat: Any, shared: tuple
+    function: Callable, again: Callable, size: int, flat: Any, shared: tuple
 ) -> Any:
-    """Apply `function` tile by tile, with a reverse pass that does the same."""
+    """Apply `function` tile by tile, with a reverse pass that does so with `again`."""
 
     @jax.custom_vjp
     def run(flat, shared):
@@ -194,13 +197,10 @@ def _over_flat_tiles(
 
     def forward(flat, shared):
         outputs = run(flat, shared)
-        return outputs, (outputs if again else (), flat, shared)
-
-    def differentiated(outputs, flat, *shared):
-        return again(outputs, flat, *shared) if again else function(flat, *shared)
+        return outputs, (outputs, flat, shared)
 
     def backward(saved, cotangents):
-        return _transpose_tiles(differentiated, size, saved, cotangents)
+        return _transpose_tiles(again, size, saved, cotangents)
 
     run.defvjp(forward, backward)
     return run(flat, shared)

@@ -32,6 +32,13 @@ def subregions(box: Box, size: tuple[int, int]) -> Iterator[Box]:
             yield x, y, min(x + columns - 1, right), min(y + rows - 1, top)
 
 
+def row_slices(shape: tuple[int, int], rows: int) -> list[slice]:
+    """Cut an image of some shape into slices of at most so many rows."""
+    height, width = shape
+    boxes = subregions((0, 0, width - 1, height - 1), (width, rows))
+    return [slice(first, last + 1) for _, first, _, last in boxes]
+
+
 def match_by_key(
     items: Sequence[Any],
     keys: Sequence[Hashable],

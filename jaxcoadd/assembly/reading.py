@@ -101,25 +101,28 @@ class Cube:
         """Return the first warps, in the same memory."""
         return Cube(self.image[:n], self.variance[:n], self.mask[:n])
 
+    def rows(self, part: slice) -> "Cube":
+        """Return some rows of every warp, in the same memory."""
+        return Cube(self.image[:, part], self.variance[:, part], self.mask[:, part])
+
     def put(self, index: int, strip: Strip) -> None:
-        """Store rows of one warp, from the first row on."""
-        rows = len(strip.image)
-        self.image[index, :rows] = strip.image
-        self.variance[index, :rows] = strip.variance
-        self.mask[index, :rows] = strip.mask
+        """Store the rows of one warp."""
+        self.image[index] = strip.image
+        self.variance[index] = strip.variance
+        self.mask[index] = strip.mask
 
     def to_devices(
-        self, part: slice, rows: int, no_data: int, devices: Sequence[Any]
+        self, rows: int, no_data: int, devices: Sequence[Any]
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Copy some rows of every warp to JAX, and rows without data up to a number.
+        """Copy the rows of every warp to JAX, and rows without data up to a number.
 
         Each device has as many rows, so that some more may come without data.
         """
         even = -(-rows // len(devices)) * len(devices)
         return (
-            _by_rows(_padded(self.image[:, part], even, np.nan), devices),
-            _by_rows(_padded(self.variance[:, part], even, np.nan), devices),
-            _by_rows(_padded(self.mask[:, part], even, no_data), devices),
+            _by_rows(_padded(self.image, even, np.nan), devices),
+            _by_rows(_padded(self.variance, even, np.nan), devices),
+            _by_rows(_padded(self.mask, even, no_data), devices),
         )
 
 

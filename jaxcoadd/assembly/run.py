@@ -179,14 +179,13 @@ def _weigh_inputs(
     kept = Cube.empty((len(plan.used), *plan.grid.shape)) if plan.keep else None
     weighed = []
     n_used = 0
-    bad = plan.planes.bits(config.bad_planes)
-    warps = read_ahead(partial(read_input, plan=plan, bad=bad), plan.used)
+    warps = read_ahead(partial(read_input, plan=plan, config=config), plan.used)
     for item in plan.inputs:
         if item.skipped:
             weighed.append(Weighed(item))
             continue
         assert item.file is not None
-        one = weigh_input(item, next(warps), plan, config, bad)
+        one = weigh_input(item, next(warps), plan, config)
         weighed.append(dataclasses.replace(one, strip=None))
         if one.item.skipped:
             warn(one.item.skipped)

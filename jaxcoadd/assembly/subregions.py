@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from jaxcoadd.assembly.ahead import read_ahead
+from jaxcoadd.assembly.inputs import row_slices
 from jaxcoadd.assembly.plan import Plan
 from jaxcoadd.assembly.reading import Cube, pixel_type, read_strip
 from jaxcoadd.assembly.strips import StackStrip
@@ -63,11 +64,9 @@ def stack_subregions(
         return planes, counts
     weights = np.array([one.weight for one in used], dtype)
     weights = jax.device_put(weights, row_shardings(devices)[1])
-    rows = plan.rows
     for part, cube in _parts(plan, used, kept):
-        own = slice(0, len(cube.image[0])) if kept is None else part
         # Nothing of one subregion may be alive when the next one is computed.
-        pixels = cube.to_devices(own, rows, no_data, devices)
+        pixels = cube.to_devices(plan.rows, no_data, devices)
         del cube
         stacked, counted = stack(pixels, weights, planes=plan.planes)
         del pixels
@@ -83,18 +82,15 @@ def stack_subregions(
 def _parts(
     plan: Plan, used: Sequence[Weighed], kept: Cube | None
 ) -> Iterator[tuple[slice, Cube]]:
-    """Yield the rows of each subregion, and a cube: of these rows, or what is kept."""
-    height, width = plan.grid.shape
-    parts = [
-        slice(start, min(start + plan.rows, height))
-        for start in range(0, height, plan.rows)
-    ]
+    """Yield the rows of each subregion, and the pixels of the warps in them."""
+    parts = row_slices(plan.grid.shape, plan.rows)
     if kept is not None:
-        yield from ((part, kept) for part in parts)
+        yield from ((part, kept.rows(part)) for part in parts)
         return
 
     def read(part: slice) -> Cube:
-        cube = Cube.empty((len(used), part.stop - part.start, width))
+        rows, width = part.stop - part.start, plan.grid.shape[1]
+        cube = Cube.empty((len(used), rows, width))
         for index, one in enumerate(used):
             cube.put(index, read_strip(one.item, plan, part.start, part.stop))
         return cube

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcoadd.assembly.checks import Input
+from jaxcoadd.assembly.inputs import row_slices
 from jaxcoadd.assembly.plan import Plan
 from jaxcoadd.assembly.reading import Strip, read_strip, to_device
 from jaxcoadd.coadds import CoaddConfig
@@ -67,7 +68,7 @@ class WholeWarp:
     strip: Strip | None
 
 
-def read_input(item: Input, plan: Plan, bad: int) -> WholeWarp | InputError:
+def read_input(item: Input, plan: Plan, config: CoaddConfig) -> WholeWarp | InputError:
     """Read a warp whole and check its sums.
 
     Parameters
@@ -76,8 +77,8 @@ def read_input(item: Input, plan: Plan, bad: int) -> WholeWarp | InputError:
         An input that is not skipped.
     plan
         The plan of the run.
-    bad
-        The bits that reject a pixel.
+    config
+        With the planes that reject a pixel.
 
     Returns
     -------
@@ -88,29 +89,25 @@ def read_input(item: Input, plan: Plan, bad: int) -> WholeWarp | InputError:
     variance = np.empty(plan.grid.shape, np.float32)
     unmasked = np.empty(plan.grid.shape, bool)
     n_finite = n_good = bad_variance = 0
+    bad = np.uint32(plan.planes.bits(config.bad_planes))
+    unknown = np.uint32(plan.planes.bits([BAD_VARIANCE]))
+    # A warp that is to be kept is read in one piece.
+    rows = plan.grid.shape[0] if plan.keep else READ_ROWS
     strip = None
     try:
         item.file.verify()
-        for part in _parts(plan):
+        for part in row_slices(plan.grid.shape, rows):
             strip = read_strip(item, plan, part.start, part.stop)
             finite = np.isfinite(strip.image)
             variance[part] = strip.variance
-            unmasked[part] = (strip.mask & np.uint32(bad)) == 0
-            bits = strip.mask & np.uint32(plan.planes.bits([BAD_VARIANCE]))
+            unmasked[part] = (strip.mask & bad) == 0
             n_finite += int(np.count_nonzero(finite))
             n_good += int(np.count_nonzero(finite & unmasked[part]))
-            bad_variance += int(np.count_nonzero(bits))
+            bad_variance += int(np.count_nonzero(strip.mask & unknown))
     except InputError as error:
         return error
     kept = strip if plan.keep else None
     return WholeWarp(variance, unmasked, n_finite, n_good, bad_variance, kept)
-
-
-def _parts(plan: Plan) -> list[slice]:
-    """Return the rows that are read at a time: all, if they are to be kept."""
-    height = plan.grid.shape[0]
-    rows = height if plan.keep else min(READ_ROWS, height)
-    return [slice(n, min(n + rows, height)) for n in range(0, height, rows)]
 
 
 @partial(jax.jit, static_argnames=("bad", "planes"))
@@ -130,7 +127,7 @@ def _weigh(variance, unmasked, config, bad, planes):
 
 
 def weigh_input(
-    item: Input, warp: WholeWarp | InputError, plan: Plan, config: CoaddConfig, bad: int
+    item: Input, warp: WholeWarp | InputError, plan: Plan, config: CoaddConfig
 ) -> Weighed:
     """Weigh a warp.
 
@@ -144,8 +141,6 @@ def weigh_input(
         The plan of the run.
     config
         How to weigh.
-    bad
-        The bits that reject a pixel.
 
     Returns
     -------
@@ -156,21 +151,25 @@ def weigh_input(
     if isinstance(warp, InputError):
         return Weighed(item.skip(str(warp)))
     reason = _unusable(warp, item)
-    weight, usable = float("nan"), False
-    if not reason:
-        # Here and not where they are read: settings of JAX may hold for one thread.
-        planes = (to_device(warp.variance), to_device(warp.unmasked))
-        weight, usable = _weigh(*planes, config, bad=bad, planes=plan.planes)
-    if reason is None and not usable:
-        reason = f"{item.path} has no positive mean variance to weigh it by"
-        if not warp.n_good:
-            reason = (
-                f"{item.path} has no pixel without a bad mask plane; the bad planes "
-                f"are {', '.join(config.bad_planes)}"
-            )
     if reason:
         return Weighed(item.skip(reason), bad_variance=warp.bad_variance)
-    return Weighed(item, float(weight), warp.strip, warp.bad_variance)
+    weight, usable = _weigh(
+        # Here and not where they are read: settings of JAX may hold for one thread.
+        to_device(warp.variance),
+        to_device(warp.unmasked),
+        config,
+        bad=plan.planes.bits(config.bad_planes),
+        planes=plan.planes,
+    )
+    if usable:
+        return Weighed(item, float(weight), warp.strip, warp.bad_variance)
+    reason = f"{item.path} has no positive mean variance to weigh it by"
+    if not warp.n_good:
+        reason = (
+            f"{item.path} has no pixel without a bad mask plane; the bad planes "
+            f"are {', '.join(config.bad_planes)}"
+        )
+    return Weighed(item.skip(reason), bad_variance=warp.bad_variance)
 
 
 def _unusable(warp: WholeWarp, item: Input) -> str | None:

@@ -21,10 +21,11 @@ from jaxcoadd.io.coadd_files import (
     read_mask_planes,
     read_plane,
     read_zero_point,
+    verify_file,
 )
 from jaxcoadd.io.errors import InputError, OutputError
 from jaxcoadd.io.grids import grid_cards
-from jaxcoadd.io.hdus import check_sums, read_hdus
+from jaxcoadd.io.hdus import read_hdus
 from jaxcoadd.io.zero_points import NANOJANSKY, unit_zero_point
 from jaxcoadd.masks import MaskPlanes
 
@@ -234,8 +235,8 @@ def _check_written(
 ) -> None:
     """Read the new file back: checksums, every bit of the pixels, and what they are."""
     try:
+        checked = verify_file(temporary)
         hdus = read_hdus(temporary)
-        checked = sum(check_sums(hdu) for hdu in hdus)
         if checked != count:
             raise OutputError(_spoiled(path, f"{count - checked} HDUs lack checksums"))
         # One at a time, to hold no more than that beside what was written.

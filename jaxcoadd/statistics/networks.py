@@ -139,14 +139,13 @@ def _merge_blocks(array, take):
 def _sort_bitonic(first: int, rows: Rows):
     """Sort rows that stand from a place on in a bitonic network."""
     size = _power_of_two(first + len(rows))
-    last = first + len(rows) - 1
     pairs = []
     stride = size // 2
     while stride >= 1:
         lower = (i for i in range(size) if i // stride % 2 == 0)
         pairs += [(i - first, i + stride - first) for i in lower]
         stride //= 2
-    return _exchange(rows, ((a, b) for a, b in pairs if 0 <= a and b <= last - first))
+    return _exchange(rows, ((a, b) for a, b in pairs if 0 <= a and b < len(rows)))
 
 
 def _sort_staged(values, filler):
