@@ -7,9 +7,10 @@ import sys
 import pytest
 from astropy.io import fits
 
-from jaxcoadd import cli, io
+from jaxcoadd import io
 from jaxcoadd.assembly import report
 from jaxcoadd.assembly import run as assembly_run
+from jaxcoadd.commands.assembling import read_bytes
 from jaxcoadd.io import atomic
 from tests import fits_files as files
 from tests.warp_files import (
@@ -173,7 +174,7 @@ def test_wrong_usage_ends_with_2_and_says_what_is_wrong(
 
 @pytest.mark.parametrize("text", ["800MB", "800m", "0.8G", "819200K", "838860800"])
 def test_amounts_of_memory_are_read(text):
-    assert cli._bytes(text) == pytest.approx(800 << 20, rel=0.03)
+    assert read_bytes(text) == pytest.approx(800 << 20, rel=0.03)
 
 
 def test_the_output_may_not_be_an_input(warps, tmp_path, capsys, monkeypatch):

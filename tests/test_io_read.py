@@ -7,6 +7,7 @@ from astropy.io import fits
 
 import jaxcoadd
 from jaxcoadd import io
+from jaxcoadd.io.sections import sections
 from jaxcoadd.masks import LSST_PLANES
 from tests import fits_files as files
 
@@ -268,6 +269,44 @@ def test_rows_are_those_of_the_whole_image(tmp_path):
         assert_holds(rows, files.Scene(*(plane[3:9] for plane in SCENE)))
         with pytest.raises(ValueError, match="rows 9 to 13 are not within the 12"):
             warp.read_rows(9, 13)
+
+
+@pytest.mark.parametrize("most", [300, 1])
+@pytest.mark.parametrize("name", [None, "RICE_1", "GZIP_1", "whole"])
+def test_files_that_stay_open_give_the_same_rows(tmp_path, monkeypatch, name, most):
+    monkeypatch.setattr("jaxcoadd.io.sections.MOST_OPEN", most)
+    scene = SCENE if name != "RICE_1" else SCENE._replace(image=np.rint(SCENE.image))
+    path = files.write_afw(tmp_path / "w.fits", scene, compression=TILES.get(name))
+    warp = io.open_warp(files.gzip_file(path) if name == "whole" else path)
+    parts = [(0, 5), (5, 6), (2, 12)]
+    with sections() as read:
+        found = [warp.read_rows(*part, read) for part in parts]
+    for part, rows in zip(parts, found, strict=True):
+        alone = warp.read_rows(*part)
+        for plane in ("image", "variance", "mask"):
+            np.testing.assert_array_equal(getattr(rows, plane), getattr(alone, plane))
+
+
+def test_each_file_is_opened_once_while_it_stays_open(tmp_path, monkeypatch):
+    path = files.write_afw(tmp_path / "w.fits", SCENE, compression=TILES["GZIP_1"])
+    warp = io.open_warp(path)
+    opened = []
+
+    def count(path):
+        opened.append(open(path, "rb"))
+        return opened[-1]
+
+    monkeypatch.setattr("jaxcoadd.io.sections.open_bytes", count)
+    with sections() as read:
+        for row in range(12):
+            warp.read_rows(row, row + 1, read)
+        assert len(opened) == 3
+    assert all(stream.closed for stream in opened)
+
+
+def test_a_mistake_while_files_are_open_is_not_called_a_damaged_file():
+    with pytest.raises(ZeroDivisionError), sections():
+        raise ZeroDivisionError
 
 
 def test_a_gzipped_file_is_read_and_verified(tmp_path):

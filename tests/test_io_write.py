@@ -10,6 +10,7 @@ from pathlib import Path
 
 import hypothesis
 import hypothesis.extra.numpy as hnp
+import hypothesis.strategies as st
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -62,9 +63,10 @@ def path(tmp_path):
     return tmp_path / "coadd.fits"
 
 
-def test_a_coadd_is_read_back_bit_for_bit(path):
+@pytest.mark.parametrize("compress", [True, False])
+def test_a_coadd_is_read_back_bit_for_bit(path, compress):
     coadd = make_coadd()
-    io.write_coadd(path, coadd, **TABLES)
+    io.write_coadd(path, coadd, **TABLES, compress=compress)
     read = io.read_coadd(path)
     for name in ("image", "variance", "mask"):
         assert_same_bits(getattr(read.coadd, name), getattr(coadd, name))
@@ -94,9 +96,10 @@ def test_a_coadd_without_tables_is_read_back(path):
 
 
 @hypothesis.given(
-    image=hnp.arrays(np.uint32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=9))
+    image=hnp.arrays(np.uint32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=9)),
+    compress=st.booleans(),
 )
-def test_any_bits_of_any_shape_survive(tmp_path_factory, image):
+def test_any_bits_of_any_shape_survive(tmp_path_factory, image, compress):
     path = tmp_path_factory.mktemp("coadd") / "coadd.fits"
     coadd = io.CoaddPlanes(
         image.view(np.float32),
@@ -107,19 +110,23 @@ def test_any_bits_of_any_shape_survive(tmp_path_factory, image):
         27.0,
         io.Grid(image.shape),
     )
-    io.write_coadd(path, coadd)
+    io.write_coadd(path, coadd, compress=compress)
     read = io.read_coadd(path).coadd
     for name in ("image", "variance", "mask"):
         assert_same_bits(getattr(read, name), getattr(coadd, name))
 
 
-def test_the_file_opens_in_astropy_by_name(path):
+@pytest.mark.parametrize("compress", [True, False])
+def test_the_file_opens_in_astropy_by_name(path, compress):
     coadd = make_coadd()
-    io.write_coadd(path, coadd, **TABLES, cards={"FILTER": "HSC-I"})
+    cards = {"FILTER": "HSC-I"}
+    io.write_coadd(path, coadd, **TABLES, cards=cards, compress=compress)
+    with fits.open(path, disable_image_compression=True) as file:
+        assert ("ZIMAGE" in file["IMAGE"].header) == compress
     with fits.open(path, checksum=True) as file:
         names = [hdu.name for hdu in file]
         np.testing.assert_array_equal(file["IMAGE"].data, coadd.image)
-        assert file["MASK"].data.dtype == np.int32
+        assert file["MASK"].data.dtype.newbyteorder("=") == np.int32
         assert file["N_IMAGE"].data.dtype == np.uint16
         primary, image, mask = (file[n].header for n in ("PRIMARY", "IMAGE", "MASK"))
         types = [file[name].header["EXTTYPE"] for name in names[1:5]]

@@ -16,6 +16,9 @@ from jaxcoadd.assembly.values import SettingsError
 
 MEBIBYTE = 1 << 20
 
+BESIDE_BYTES = 400 * MEBIBYTE
+"""What a run may take beside the memory that it is given: Python, JAX, functions."""
+
 READ_RUNTIME_BYTES = 350 * MEBIBYTE
 """What Python and JAX take, beside pixels, until the first subregion is stacked."""
 
@@ -94,7 +97,8 @@ def divide_memory(
     n_warps
         How many warps there are.
     memory
-        Bytes that the run may take; None: half of what the machine has.
+        Bytes for pixels: the run takes `BESIDE_BYTES` more at most. None: half of what
+        the machine has is enough for all.
     rows
         Rows of a subregion that are wished for.
 
@@ -112,7 +116,7 @@ def divide_memory(
     weighing = pixels * READ_BYTES * wide
     stacking = pixels * RESULT_BYTES * wide
     writing = pixels * WRITE_BYTES * wide
-    given = memory or machine_memory() // 2
+    given = memory + BESIDE_BYTES if memory else machine_memory() // 2
 
     def peak(kept: int, rows: int) -> int:
         most = max(stacking + rows * row, writing - kept)
@@ -122,10 +126,11 @@ def divide_memory(
 
     least = peak(0, 1)
     if given < least:
+        pixels_only = max(given - BESIDE_BYTES, 0) // MEBIBYTE
         raise SettingsError(
-            f"memory of {given // MEBIBYTE} MiB is too little for {n_warps} warps of "
+            f"memory of {pixels_only} MiB is too little for {n_warps} warps of "
             f"{height} x {width} pixels; give at least --memory "
-            f"{least // MEBIBYTE + 1}MB"
+            f"{(least - BESIDE_BYTES) // MEBIBYTE + 1}MB"
         )
     few = min(height, FEWEST_ROWS)
     keep = peak(kept, few) <= given

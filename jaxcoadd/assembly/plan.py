@@ -104,7 +104,7 @@ def make_plan(
     settings
         How to coadd them.
     memory
-        Bytes that the run may take; None: half of what the machine has.
+        Bytes for pixels, see `divide_memory`.
 
     Raises
     ------
@@ -151,16 +151,6 @@ def notices(plan: Plan) -> list[str]:
     coadds = [str(file.path) for file in plan.files if file.layout == "coadd"]
     if coadds:
         found.append(f"among the warps there are coadds: {', '.join(coadds)}")
-    zipped = [
-        file
-        for file in plan.files
-        if any(path.suffix.lower() == ".gz" for path in file.paths)
-    ]
-    if zipped and not plan.keep and plan.subregions > 1:
-        found.append(
-            f"{len(zipped)} warps are gzipped as a whole and will be unpacked "
-            f"{plan.subregions + 1} times; unpack them, or give more with --memory"
-        )
     return found
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from jaxcoadd.assembly.checks import Input
 from jaxcoadd.assembly.plan import Plan
 from jaxcoadd.io.mask_planes import NO_DATA
+from jaxcoadd.io.sections import ReadSection, read_section
 from jaxcoadd.masks import remap_mask
 from jaxcoadd.sharding import row_shardings
 from jaxcoadd.zero_points import scale_planes
@@ -32,7 +33,9 @@ def pixel_type() -> np.dtype:
     return np.dtype(np.float64 if jax.config.read("jax_enable_x64") else np.float32)
 
 
-def read_strip(item: Input, plan: Plan, start: int, stop: int) -> Strip:
+def read_strip(
+    item: Input, plan: Plan, part: slice, read: ReadSection = read_section
+) -> Strip:
     """Read some rows of a warp.
 
     Parameters
@@ -41,17 +44,20 @@ def read_strip(item: Input, plan: Plan, start: int, stop: int) -> Strip:
         The input.
     plan
         With the grid and the planes of the coadd.
-    start, stop
-        Rows of the coadd: the first, and the one after the last.
+    part
+        Rows of the coadd.
+    read
+        How to read rows of an HDU; one of `sections` keeps the file open.
 
     Returns
     -------
     Strip
         Pixels that the file does not cover are NaN, with NO_DATA.
     """
+    start, stop = part.start, part.stop
     dx, dy = item.offset
     if (dx, dy) == (0, 0):
-        return Strip(*_read_rows(item, plan, start, stop))
+        return Strip(*_read_rows(item, plan, start, stop, read))
     height, width = plan.grid.shape
     shape = (stop - start, width)
     planes = (
@@ -63,16 +69,18 @@ def read_strip(item: Input, plan: Plan, start: int, stop: int) -> Strip:
     if first < last:
         left, right = max(dx, 0), min(width + dx, width)
         target = np.s_[first - start - dy : last - start - dy, left - dx : right - dx]
-        rows = _read_rows(item, plan, first, last)
+        rows = _read_rows(item, plan, first, last, read)
         for plane, read in zip(planes, rows, strict=True):
             plane[target] = read[:, left:right]
     return Strip(*planes)
 
 
-def _read_rows(item: Input, plan: Plan, start: int, stop: int) -> Planes:
+def _read_rows(
+    item: Input, plan: Plan, start: int, stop: int, read: ReadSection
+) -> Planes:
     """Read rows of a file, scaled, with the planes of the coadd."""
     assert item.file is not None
-    rows = item.file.read_rows(start, stop)
+    rows = item.file.read_rows(start, stop, read)
     image, variance = rows.image, rows.variance
     if item.factor != 1:
         image, variance = scale_planes(image, variance, item.factor)

@@ -1,6 +1,7 @@
 """Stack subregion after subregion, so that not all pixels must be in memory."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from typing import Any
 
 import jax
@@ -13,6 +14,7 @@ from jaxcoadd.assembly.reading import Cube, pixel_type, read_strip
 from jaxcoadd.assembly.strips import StackStrip
 from jaxcoadd.assembly.weighing import Weighed
 from jaxcoadd.io.mask_planes import NO_DATA
+from jaxcoadd.io.sections import sections
 from jaxcoadd.sharding import row_shardings
 
 
@@ -92,10 +94,10 @@ def _parts(
         rows, width = part.stop - part.start, plan.grid.shape[1]
         cube = Cube.empty((len(used), rows, width))
         for index, one in enumerate(used):
-            cube.put(index, read_strip(one.item, plan, part.start, part.stop))
+            cube.put(index, read_strip(one.item, plan, part, section))
         return cube
 
-    cubes = read_ahead(read, parts)
-    for part in parts:
-        # Not by `zip`, which would keep the cube.
-        yield part, next(cubes)
+    with sections() as section, closing(read_ahead(read, parts)) as cubes:
+        for part in parts:
+            # Not by `zip`, which would keep the cube.
+            yield part, next(cubes)

@@ -14,6 +14,7 @@ from jaxcoadd.assembly.reading import Strip, read_strip, to_device
 from jaxcoadd.coadds import CoaddConfig
 from jaxcoadd.io import InputError
 from jaxcoadd.io.mask_planes import BAD_VARIANCE
+from jaxcoadd.io.sections import sections
 from jaxcoadd.warps import WarpStack
 
 READ_ROWS = 256
@@ -96,14 +97,15 @@ def read_input(item: Input, plan: Plan, config: CoaddConfig) -> WholeWarp | Inpu
     strip = None
     try:
         item.file.verify()
-        for part in row_slices(plan.grid.shape, rows):
-            strip = read_strip(item, plan, part.start, part.stop)
-            finite = np.isfinite(strip.image)
-            variance[part] = strip.variance
-            unmasked[part] = (strip.mask & bad) == 0
-            n_finite += int(np.count_nonzero(finite))
-            n_good += int(np.count_nonzero(finite & unmasked[part]))
-            bad_variance += int(np.count_nonzero(strip.mask & unknown))
+        with sections() as read:
+            for part in row_slices(plan.grid.shape, rows):
+                strip = read_strip(item, plan, part, read)
+                finite = np.isfinite(strip.image)
+                variance[part] = strip.variance
+                unmasked[part] = (strip.mask & bad) == 0
+                n_finite += int(np.count_nonzero(finite))
+                n_good += int(np.count_nonzero(finite & unmasked[part]))
+                bad_variance += int(np.count_nonzero(strip.mask & unknown))
     except InputError as error:
         return error
     kept = strip if plan.keep else None

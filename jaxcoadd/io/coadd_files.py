@@ -15,13 +15,12 @@ from jaxcoadd.io.hdus import (
     Hdu,
     check_image,
     check_sums,
-    opened,
     read_hdus,
-    read_section,
 )
 from jaxcoadd.io.layouts import find_hdu
 from jaxcoadd.io.mappings import PRESETS
 from jaxcoadd.io.mask_planes import mask_reader
+from jaxcoadd.io.sections import opened, read_section
 from jaxcoadd.io.zero_points import find_zero_point
 from jaxcoadd.masks import MaskPlanes
 

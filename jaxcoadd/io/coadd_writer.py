@@ -43,6 +43,7 @@ def write_coadd(
     config: Mapping[str, Any] | None = None,
     timings: Mapping[str, float] | None = None,
     cards: Mapping[str, Any] | None = None,
+    compress: bool = True,
     overwrite: bool = False,
 ) -> None:
     """Write a coadd to a FITS file, whole or not at all.
@@ -61,6 +62,8 @@ def write_coadd(
         Seconds that each step took.
     cards
         More cards for the primary header, as FILTER.
+    compress
+        Whether the images are compressed, without loss, which takes most of the time.
     overwrite
         Whether there may be such a file, which is then replaced.
 
@@ -74,7 +77,7 @@ def write_coadd(
 
     Notes
     -----
-    The images are IMAGE, MASK, VARIANCE and N_IMAGE, compressed without loss by rows.
+    The images are IMAGE, MASK, VARIANCE and N_IMAGE, compressed by rows (GZIP_2).
     Text that is not ASCII, which FITS does not allow, is written with backslashes.
     """
     pixels = _stored_pixels(coadd)
@@ -90,7 +93,8 @@ def write_coadd(
         # Most of the time goes into compressing, which threads can do at once.
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             planes = (pixels[name] for name in IMAGES)
-            images = pool.map(_compressed, planes, headers.values(), headers)
+            make = _compressed if compress else fits.ImageHDU
+            images = pool.map(make, planes, headers.values(), headers)
             hdus = fits.HDUList([primary, *images, *tables])
         hdus.writeto(stream, checksum=True)
 

@@ -1,10 +1,9 @@
-"""The HDUs of a FITS file: their headers, where their bytes lie, rows of pixels.
+"""The HDUs of a FITS file: their headers, and where their bytes lie.
 
 The headers are walked here and not by `astropy.io.fits.open`, which warns where a
-file is truncated or damaged, and goes on. Pixels are decoded by astropy.
+file is truncated or damaged, and goes on.
 """
 
-import contextlib
 import dataclasses
 import gzip
 import math
@@ -27,8 +26,8 @@ COMPRESSIONS = ("RICE_1", "RICE_ONE", "GZIP_1", "GZIP_2", "PLIO_1", "NOCOMPRESS"
 _CHUNK = BLOCK * 8192
 # Zero in the arithmetic of the checksums, which has two of them.
 _ALL_ONES = 0xFFFFFFFF
-# Blemishes of a header that leave every card readable.
-_HARMLESS = "non-ASCII|Unexpected bytes trailing|Header block contains null bytes"
+HARMLESS = "non-ASCII|Unexpected bytes trailing|Header block contains null bytes"
+"""What astropy says of blemishes of a header that leave every card readable."""
 _NOT_GZIP = (gzip.BadGzipFile, zlib.error)
 
 
@@ -233,7 +232,7 @@ def _read_header(stream: BufferedIOBase, path: Path, index: int) -> fits.Header:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", AstropyWarning)
-            warnings.filterwarnings("ignore", _HARMLESS, AstropyWarning)
+            warnings.filterwarnings("ignore", HARMLESS, AstropyWarning)
             return fits.Header.fromfile(stream)
     except (OSError, ValueError, AstropyWarning) as error:
         if isinstance(error, gzip.BadGzipFile):
@@ -291,57 +290,6 @@ def _check_tiles(hdu: Hdu) -> None:
             f"{hdu} should have {wanted} tiles and has {found}; the file is damaged, "
             "fetch or write it again"
         )
-
-
-@contextlib.contextmanager
-def opened(hdu: Hdu, **options: Any) -> Iterator[Any]:
-    """Open an HDU with astropy; what that says of broken data becomes an error."""
-    try:
-        with (
-            warnings.catch_warnings(),
-            # Not by its name: astropy leaves a file open if it fails to open it.
-            open_bytes(hdu.path) as stream,
-        ):
-            warnings.simplefilter("error", AstropyWarning)
-            # Of headers that `read_hdus` has accepted.
-            warnings.filterwarnings("ignore", _HARMLESS, AstropyWarning)
-            warnings.filterwarnings("ignore", ".*BLANK", AstropyWarning)
-            with fits.open(stream, memmap=False, **options) as file:
-                yield file[hdu.index]
-    except (MemoryError, InputError):
-        raise
-    except Exception as error:
-        reason = " ".join(str(error).split())
-        raise InputError(
-            f"the data of {hdu} cannot be decoded ({reason}); the file is damaged, "
-            "fetch or write it again"
-        ) from error
-
-
-def read_section(hdu: Hdu, start: int, stop: int, *, blank: bool = True) -> np.ndarray:
-    """Read some rows of an image; only those are read from disk and decompressed.
-
-    Parameters
-    ----------
-    hdu
-        An image that `check_image` has accepted.
-    start, stop
-        The first row, and the one after the last.
-    blank
-        Whether integers equal to BLANK become NaN.
-
-    Returns
-    -------
-    numpy.ndarray
-        Rows in physical units, in the file's type and byte order.
-
-    Raises
-    ------
-    InputError
-        The pixels cannot be decoded.
-    """
-    with opened(hdu, ignore_blank=not blank) as stored:
-        return stored.section[start:stop]
 
 
 def check_sums(hdu: Hdu) -> bool:

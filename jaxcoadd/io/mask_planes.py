@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from jaxcoadd.io.errors import InputError
-from jaxcoadd.io.hdus import Hdu, read_section
+from jaxcoadd.io.hdus import Hdu
 from jaxcoadd.io.mappings import ReaderMapping
+from jaxcoadd.io.sections import ReadSection
 from jaxcoadd.masks import LSST_PLANES, MAX_PLANES, MaskPlanes
 
 NO_DATA = "NO_DATA"
@@ -49,17 +50,19 @@ class MaskReader:
     codes: Mapping[int, str] | None = None
     grows_saturation: bool = False
 
-    def read_rows(self, start: int, stop: int, width: int) -> np.ndarray:
+    def read_rows(
+        self, start: int, stop: int, width: int, read: ReadSection
+    ) -> np.ndarray:
         """Read rows of the mask as bits of `planes`."""
         if self.hdu is None:
             return np.zeros((stop - start, width), np.uint32)
         if self.codes is None:
-            return _as_bits(self.hdu, start, stop) & np.uint32(
+            return _as_bits(self.hdu, start, stop, read) & np.uint32(
                 self.stored.bits(self.stored.used)
             )
         # One row more on each side, for the neighbours.
         first, last = max(start - 1, 0), min(stop + 1, self.hdu.shape[0])
-        codes = _as_integers(self.hdu, first, last)
+        codes = _as_integers(self.hdu, first, last, read)
         if self.grows_saturation:
             codes = np.where((codes == _BAD) & _touches(codes == _SAT), _SAT, codes)
         return _decode(codes[start - first : stop - first], self.codes, self.planes)
@@ -181,9 +184,9 @@ def _bit_of_value(hdu: Hdu, prefix: str, keyword: str) -> int:
     return value.bit_length() - 1
 
 
-def _as_integers(hdu: Hdu, start: int, stop: int) -> np.ndarray:
+def _as_integers(hdu: Hdu, start: int, stop: int, read: ReadSection) -> np.ndarray:
     """Read rows of integers in the machine's byte order."""
-    values = read_section(hdu, start, stop, blank=False)
+    values = read(hdu, start, stop, blank=False)
     if values.dtype.kind not in "iu":
         raise InputError(
             f"{hdu} should be a mask of integers, and scaled by BSCALE and BZERO they "
@@ -192,9 +195,9 @@ def _as_integers(hdu: Hdu, start: int, stop: int) -> np.ndarray:
     return values.astype(values.dtype.newbyteorder("="), copy=False)
 
 
-def _as_bits(hdu: Hdu, start: int, stop: int) -> np.ndarray:
+def _as_bits(hdu: Hdu, start: int, stop: int, read: ReadSection) -> np.ndarray:
     """Read rows of integers as unsigned 32-bit numbers, the sign being a bit."""
-    values = _as_integers(hdu, start, stop)
+    values = _as_integers(hdu, start, stop, read)
     return values.view(f"u{values.dtype.itemsize}").astype(np.uint32)
 
 

@@ -9,10 +9,11 @@ from astropy.wcs import WCS
 
 from jaxcoadd.io.errors import InputError
 from jaxcoadd.io.grids import Grid, grid_of
-from jaxcoadd.io.hdus import Hdu, check_sums, read_section
+from jaxcoadd.io.hdus import Hdu, check_sums
 from jaxcoadd.io.layouts import Layout, file_stem, find_layout
 from jaxcoadd.io.mappings import ReaderMapping
 from jaxcoadd.io.mask_planes import BAD_VARIANCE, NO_DATA, MaskReader, mask_reader
+from jaxcoadd.io.sections import ReadSection, read_section
 from jaxcoadd.io.zero_points import find_zero_point, first_card
 from jaxcoadd.masks import MaskPlanes
 from jaxcoadd.warps import Warp
@@ -122,13 +123,17 @@ class WarpFile:
         """Bytes of image, variance and mask in memory, once read."""
         return _BYTES_A_PIXEL * self.shape[0] * self.shape[1]
 
-    def read_rows(self, start: int, stop: int) -> Rows:
+    def read_rows(
+        self, start: int, stop: int, read: ReadSection = read_section
+    ) -> Rows:
         """Read some rows; only these are read from disk.
 
         Parameters
         ----------
         start, stop
             The first row, and the one after the last.
+        read
+            How to read rows of an HDU; one of `sections` keeps the file open.
 
         Returns
         -------
@@ -145,16 +150,17 @@ class WarpFile:
 
         Notes
         -----
-        A file that is gzipped as a whole is decompressed from its start each time.
+        Without `sections`, a file that is gzipped as a whole is decompressed from its
+        start each time.
         """
         height, width = self.shape
         if not 0 <= start < stop <= height:
             raise ValueError(
                 f"rows {start} to {stop} are not within the {height} of {self.path}"
             )
-        noise = _as_float32(read_section(self._noise, start, stop))
-        image = _as_float32(read_section(self._image, start, stop))
-        mask = self._mask.read_rows(start, stop, width)
+        noise = _as_float32(read(self._noise, start, stop))
+        image = _as_float32(read(self._image, start, stop))
+        mask = self._mask.read_rows(start, stop, width, read)
         if self.scale != 1.0:
             with np.errstate(over="ignore"):
                 image *= self.scale

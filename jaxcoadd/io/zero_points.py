@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from jaxcoadd.io.errors import InputError
-from jaxcoadd.io.hdus import Hdu, opened
+from jaxcoadd.io.hdus import Hdu
+from jaxcoadd.io.sections import opened
 
 NANOJANSKY = 31.4
 _TOLERANCE = 0.01

@@ -1,0 +1,39 @@
+"""What all subcommands share: exit codes, refusals, and printing."""
+
+import contextlib
+import os
+import sys
+from typing import TextIO
+
+DONE, USAGE, INPUT, OUTPUT, MEMORY, INTERRUPTED = 0, 2, 3, 4, 5, 130
+EXIT_CODES = (
+    "exit codes: 0 done, 2 usage or configuration, 3 input refused, "
+    "4 output not written, 5 out of memory, 129, 130 or 143 interrupted"
+)
+
+
+class UsageError(ValueError):
+    """Arguments that do not go together; one sentence says which."""
+
+
+def warn(message: str) -> None:
+    """Print a line of what went wrong, or is odd."""
+    _print(f"jaxcoadd: {message}", sys.stderr)
+
+
+def say(text: str) -> None:
+    """Print what was asked for."""
+    _print(text, sys.stdout)
+
+
+def _print(text: str, stream: TextIO | None) -> None:
+    """Print; where nobody reads any more, let all that follows go nowhere."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    # Names of files may hold what is no text.
+    text = text.encode(encoding, "backslashreplace").decode(encoding)
+    try:
+        print(text, file=stream, flush=True)
+    except OSError:
+        if stream is not None:
+            with contextlib.suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
