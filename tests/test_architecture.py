@@ -11,10 +11,11 @@ PACKAGE = Path(jaxcoadd.__file__).parent
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = [
-    {"arrays", "stages", "photometry"},
+    {"arrays", "stages", "photometry", "sky"},
     {"tiling", "folding"},
     {"masks", "selection"},
-    {"spans", "statistics", "interpolation"},
+    {"spans", "statistics", "interpolation", "resampling"},
+    {"psfs"},
     {"warps", "stacking", "bright_objects"},
     {"zero_points", "weights"},
     {"coadds"},
@@ -32,7 +33,7 @@ LAYERS = [
 APART = {"__init__", "reference"}
 """The list of names, and the specification, which must not share a mistake."""
 
-HOST = {"io", "assembly", "pictures", "demo", "doctor", "commands", "cli"}
+HOST = {"sky", "io", "assembly", "pictures", "demo", "doctor", "commands", "cli"}
 """The parts that may use astropy."""
 
 MAX_MODULE_LINES = 400

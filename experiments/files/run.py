@@ -79,16 +79,17 @@ def timed(*arguments):
 def read_alone(paths):
     """Read every warp twice, as a run does that may not keep them: whole, by strips."""
     from jaxcoadd import io
+    from jaxcoadd.io.sections import sections
 
     start = time.perf_counter()
-    for path in paths:
-        warp = io.open_warp(path)
+    warps = [io.open_warp(path) for path in paths]
+    for warp in warps:
         warp.verify()
         warp.read_rows(0, warp.shape[0])
-    for first in range(0, warp.shape[0], STRIP):
-        for path in paths:
-            warp = io.open_warp(path)
-            warp.read_rows(first, min(first + STRIP, warp.shape[0]))
+    with sections() as read:
+        for first in range(0, warps[0].shape[0], STRIP):
+            for warp in warps:
+                warp.read_rows(first, min(first + STRIP, warp.shape[0]), read)
     return time.perf_counter() - start
 
 
@@ -147,28 +148,30 @@ def measure(paths, side, memory, folder):
     reading = json.loads(out)
     _, out = timed(*own, "compute", str(len(paths)), str(side), cores)
     computing = json.loads(out)
-    output = folder / "coadd.fits"
-    options = (f"--output={output}", f"--memory={memory}", "--json")
-    command = [sys.executable, "-c", COMMAND, "assemble", *map(str, paths), *options]
-    seconds, out = timed(*command)
-    report, peak = json.JSONDecoder().raw_decode(out)
-    peak = int(out[peak:]) / 1024
-    output.unlink()
-    return {
-        "seconds": seconds,
-        "reading_alone": reading,
-        "computing_alone": computing,
-        "ratio": seconds / max(reading, computing),
-        "peak_MB": peak,
-        "timings": report.get("timings"),
-    }
+    found = {"reading_alone": reading, "computing_alone": computing}
+    for name, more in {"compressed": [], "plain": ["--no-compression"]}.items():
+        output = folder / "coadd.fits"
+        options = [f"--output={output}", f"--memory={memory}", "--json", *more]
+        files = list(map(str, paths))
+        command = [sys.executable, "-c", COMMAND, "assemble", *files, *options]
+        seconds, out = timed(*command)
+        report, end = json.JSONDecoder().raw_decode(out)
+        found[f"{name}_output"] = {
+            "seconds": seconds,
+            "ratio": seconds / max(reading, computing),
+            "peak_MB": int(out[end:]) / 1024,
+            "output_MB": output.stat().st_size / 1e6,
+            "timings": report.get("timings"),
+        }
+        output.unlink()
+    return found
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--warps", type=int, default=20)
     parser.add_argument("--side", type=int, default=4100)
-    parser.add_argument("--memory", default="1400MB")
+    parser.add_argument("--memory", default="1GB")
     parser.add_argument("--compressions", nargs="+", default=COMPRESSIONS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=pathlib.Path, help="where there is room")

@@ -1,0 +1,121 @@
+"""Interpolation kernels: the weight of each pixel around a position, on one axis.
+
+A position is split into ``floor(x)`` and a fraction. Of a kernel of half-width n, the
+pixels at the offsets ``-(n - 1)`` to ``n`` from ``floor(x)`` have a weight.
+"""
+
+import abc
+import math
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+# Nearer to a pixel's centre than this, in radians, Lanczos' weight is 1.
+_CENTRED = 1e-5
+
+
+class AbstractKernel(eqx.Module):
+    """A kernel that is the same in x and y, and separable."""
+
+    @property
+    @abc.abstractmethod
+    def half_width(self) -> int:
+        """Half the number of weights, n."""
+
+    @abc.abstractmethod
+    def weights(self, fraction: Float[Array, "*s"]) -> tuple[Float[Array, "*s"], ...]:
+        """Return the weight of each of the 2 n pixels around positions.
+
+        Parameters
+        ----------
+        fraction
+            Positions less their floor, from 0 to 1.
+
+        Returns
+        -------
+        tuple of array
+            One array a pixel, in increasing order of offsets. Their sum need not be 1.
+        """
+
+
+class Lanczos(AbstractKernel):
+    """A sinc, damped by a wider one: ``sinc(t) sinc(t / order)``.
+
+    Parameters
+    ----------
+    order
+        The half-width, usually 3 to 5.
+
+    Notes
+    -----
+    Smooth in the fraction.
+    """
+
+    order: int = eqx.field(static=True, default=3)
+
+    def __check_init__(self):
+        """Refuse an order that is no kernel."""
+        if self.order < 1:
+            raise ValueError(f"order of a Lanczos kernel is {self.order}; at least 1")
+
+    @property
+    def half_width(self) -> int:
+        """The order."""
+        return self.order
+
+    def weights(self, fraction: Float[Array, "*s"]) -> tuple[Float[Array, "*s"], ...]:
+        """Return the weight of each of the 2 n pixels around positions."""
+        n = self.order
+        # sin(pi (o - f)) and sin(pi (o - f) / n) by the addition theorem: three sines
+        # or cosines in all, not two a pixel.
+        sine = jnp.sin(jnp.pi * fraction)
+        wide_sine = jnp.sin(jnp.pi / n * fraction)
+        wide_cosine = jnp.cos(jnp.pi / n * fraction)
+        found = []
+        for offset in range(1 - n, n + 1):
+            angle = jnp.pi * (offset - fraction)
+            centred = jnp.abs(angle) <= _CENTRED
+            angle = jnp.where(centred, 1, angle)
+            narrow = -math.cos(math.pi * offset) * sine
+            turn = math.pi * offset / n
+            wide = math.sin(turn) * wide_cosine - math.cos(turn) * wide_sine
+            found.append(jnp.where(centred, 1, narrow * wide * n / (angle * angle)))
+        return tuple(found)
+
+
+class Bilinear(AbstractKernel):
+    """Linear interpolation between two pixels.
+
+    Notes
+    -----
+    Linear in the fraction, and so differentiable in it, with steps at whole pixels.
+    """
+
+    @property
+    def half_width(self) -> int:
+        """One pixel on either side."""
+        return 1
+
+    def weights(self, fraction: Float[Array, "*s"]) -> tuple[Float[Array, "*s"], ...]:
+        """Return the weights of the two pixels around positions."""
+        return 1 - fraction, fraction
+
+
+class Nearest(AbstractKernel):
+    """The nearest pixel; the upper one where both are as near.
+
+    Notes
+    -----
+    A step function: its derivative by the position is 0.
+    """
+
+    @property
+    def half_width(self) -> int:
+        """One pixel on either side, of which one has no weight."""
+        return 1
+
+    def weights(self, fraction: Float[Array, "*s"]) -> tuple[Float[Array, "*s"], ...]:
+        """Return the weights of the two pixels around positions: 0 and 1."""
+        upper = jnp.asarray(fraction >= 0.5, fraction.dtype)
+        return 1 - upper, upper
