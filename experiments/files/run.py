@@ -46,6 +46,8 @@ def write_warp(path, number, side, compression, seed):
     if compression != "none":
         kind = fits.CompImageHDU
         options = {"compression_type": compression, "tile_shape": (1, side)}
+        if compression != "RICE_1":
+            options["quantize_level"] = 0
     hdus = [fits.PrimaryHDU()]
     planes = (("SCI", image), ("VAR", variance), ("MASK", mask))
     for name, plane in planes:
@@ -180,7 +182,9 @@ def main():
     if options.worker:
         worker(options.worker)
         return
-    results = {}
+    where = HERE / "results.json"
+    # Those of other compressions stay.
+    results = json.loads(where.read_text())["runs"] if where.exists() else {}
     for compression in options.compressions:
         with tempfile.TemporaryDirectory(dir=options.folder) as name:
             folder = pathlib.Path(name)
@@ -199,7 +203,7 @@ def main():
         "memory": options.memory,
         "runs": results,
     }
-    (HERE / "results.json").write_text(json.dumps(result, indent=1) + "\n")
+    where.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":
