@@ -9,6 +9,7 @@ import pytest
 from jaxcoadd import coadd, io, stack_warps
 from jaxcoadd.assembly import Settings, assemble, make_plan
 from jaxcoadd.assembly.ahead import read_ahead
+from jaxcoadd.assembly.strips import stack_strip
 from tests import fits_files as files
 from tests import warp_files
 from tests.warp_files import SHAPE, make_scene, write_warp, write_warps
@@ -97,6 +98,36 @@ def test_warps_that_are_read_twice_give_the_same_bits(paths, whole, rows):
     found = assemble(plan, settings)
     assert plan.rows == rows and plan.passes == 2
     assert_same_coadd(found.coadd, whole.coadd)
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_device_that_runs_out_of_memory_gets_half_as_many_rows(
+    paths, whole, monkeypatch, keep
+):
+    tried = []
+
+    def stack(pixels, weights, **options):
+        tried.append(pixels[0].shape[1])
+        if tried[-1] > 8:
+            raise RuntimeError("RESOURCE_EXHAUSTED: out of memory")
+        return stack_strip(pixels, weights, **options)
+
+    monkeypatch.setattr("jaxcoadd.assembly.run.stack_strip", stack)
+    settings = Settings(subregion_rows=20)
+    plan = dataclasses.replace(make_plan(paths, settings), keep=keep)
+    found = assemble(plan, settings)
+    # Subregions of 20 rows, in parts of 20, 10 and 5, filled up for four devices.
+    assert tried == [20, 12, 8, 8, 8, 8, 8, 8, 8, 8]
+    assert_same_coadd(found.coadd, whole.coadd)
+    for name in ("pixels_used", "pixels_clipped"):
+        np.testing.assert_array_equal(found.inputs[name], whole.inputs[name])
+
+
+def test_a_device_without_memory_for_one_row_is_an_error(paths, monkeypatch):
+    error = RuntimeError("RESOURCE_EXHAUSTED: out of memory")
+    monkeypatch.setattr("jaxcoadd.assembly.run.stack_strip", warp_files.raising(error))
+    with pytest.raises(RuntimeError, match="RESOURCE_EXHAUSTED"):
+        run(paths)
 
 
 @pytest.fixture(scope="module")

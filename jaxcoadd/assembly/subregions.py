@@ -42,7 +42,8 @@ def stack_subregions(
     devices
         Over which the rows of each are spread.
     done
-        Told how many rows are done, after each subregion.
+        Told how many rows are done, after each subregion. Where a device runs out of
+        memory, subregions are halved from then on.
 
     Returns
     -------
@@ -66,18 +67,30 @@ def stack_subregions(
         return planes, counts
     weights = np.array([one.weight for one in used], dtype)
     weights = jax.device_put(weights, row_shardings(devices)[1])
+    rows = plan.rows
     for part, cube in _parts(plan, used, kept):
-        # Nothing of one subregion may be alive when the next one is computed.
-        pixels = cube.to_devices(plan.rows, no_data, devices)
+        start = part.start
+        while start < part.stop:
+            piece = slice(start, min(start + rows, part.stop))
+            local = slice(piece.start - part.start, piece.stop - part.start)
+            try:
+                pixels = cube.rows(local).to_devices(rows, no_data, devices)
+                stacked, counted = stack(pixels, weights, planes=plan.planes)
+                # Of the device, which may run out of memory only now.
+                found = {name: np.asarray(getattr(stacked, name)) for name in planes}
+            except RuntimeError as error:
+                if "RESOURCE_EXHAUSTED" not in str(error) or rows == 1:
+                    raise
+                rows = -(-rows // 2)
+                continue
+            for name, plane in planes.items():
+                plane[piece] = found[name][: piece.stop - piece.start]
+            counts += np.asarray(counted)
+            # Nothing of one subregion may be alive when the next one is computed.
+            del pixels, stacked, counted, found
+            done(piece.stop - piece.start)
+            start = piece.stop
         del cube
-        stacked, counted = stack(pixels, weights, planes=plan.planes)
-        del pixels
-        count = part.stop - part.start
-        for name, plane in planes.items():
-            plane[part] = np.asarray(getattr(stacked, name))[:count]
-        counts += np.asarray(counted)
-        del stacked, counted
-        done(count)
     return planes, counts
 
 
