@@ -4,6 +4,7 @@ Which pixels a kernel touches depends on the position only through the whole pix
 and a few cases, so the union over them is made for whole images before.
 """
 
+import functools
 import itertools
 
 import jax.numpy as jnp
@@ -50,13 +51,12 @@ def _both_axes(kernel):
 
 def _unite(mask, rows, columns):
     """Unite the masks at some offsets from each pixel; outside there is nothing."""
-    return _unite_rows(_unite_rows(mask, rows).T, columns).T
-
-
-def _unite_rows(mask, offsets):
-    before, after = max(-offsets[0], 0), max(offsets[-1], 0)
-    padded = jnp.pad(mask, ((before, after), (0, 0)))
-    united = jnp.zeros_like(mask)
-    for offset in offsets:
-        united = united | padded[before + offset :][: len(mask)]
-    return united
+    (top, bottom), (left, right) = (
+        (max(-offsets[0], 0), max(offsets[-1], 0)) for offsets in (rows, columns)
+    )
+    height, width = mask.shape
+    padded = jnp.pad(mask, ((top, bottom), (left, right)))
+    by_rows = [padded[top + y :][:height] for y in rows]
+    united = functools.reduce(jnp.bitwise_or, by_rows)
+    by_columns = [united[:, left + x :][:, :width] for x in columns]
+    return functools.reduce(jnp.bitwise_or, by_columns)

@@ -11,8 +11,10 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-# Nearer to a pixel's centre than this, in radians, Lanczos' weight is 1.
-_CENTRED = 1e-5
+from jaxcoadd.stages import compute_once
+
+# Nearer to a pixel's centre than this, 1e-5 in radians, Lanczos' weight is 1.
+_CENTRED = 1e-5 / math.pi
 # At whole pixels the other weights are of this order, not 0: computed as in double
 # precision, where sin(pi) is not 0, they spread NaN and infinite pixels.
 _TINY = 1e-17
@@ -78,33 +80,36 @@ class Lanczos(AbstractKernel):
 
     def weights(self, fraction: Float[Array, "*s"]) -> tuple[Float[Array, "*s"], ...]:
         """Return the weight of each of the 2 n pixels around positions."""
-        # By symmetry only fractions up to 1/2 matter. There every sine is as good as
-        # its argument, also next to a pixel, where a weight is a ratio of small numbers.
+        n, turn = self.order, math.pi / self.order
         upper = fraction > 0.5
-        low = self._lower_weights(jnp.where(upper, 1 - fraction, fraction))
-        return tuple(
-            jnp.where(upper, there, here)
-            for here, there in zip(low, low[::-1], strict=True)
-        )
-
-    def _lower_weights(self, fraction):
-        """Return the weights for fractions up to 1/2."""
-        n = self.order
-        # sin(pi (o - f)) and sin(pi (o - f) / n) by the addition theorems: a sine and a
-        # cosine in all, not two a pixel.
-        wide_sine = jnp.sin(jnp.pi / n * fraction)
-        wide_cosine = jnp.cos(jnp.pi / n * fraction)
-        sine = _sine_of_multiple(wide_sine, wide_cosine, n) + _TINY
+        # One sine and one cosine, of the distance from the nearest pixel, give all the
+        # others by addition theorems. Next to a pixel a weight is a ratio of small
+        # numbers: there the sines must be as good as their arguments.
+        sine, cosine = compute_once(self._waves, jnp.where(upper, 1 - fraction, fraction))
+        away = math.sin(turn) * cosine - math.cos(turn) * sine
+        from_lower = jnp.where(upper, away, sine)
+        from_upper = jnp.where(upper, sine, away)
+        along = math.cos(turn) * cosine + math.sin(turn) * sine
+        along = jnp.where(upper, along, cosine)
+        # This is sin(pi f).
+        fast = _sine_of_multiple(sine, cosine, n) + _TINY
         found = []
         for offset in range(1 - n, n + 1):
-            angle = jnp.pi * (offset - fraction)
-            centred = jnp.abs(angle) <= _CENTRED
-            angle = jnp.where(centred, 1, angle)
-            narrow = -math.cos(math.pi * offset) * sine
-            turn = math.pi * offset / n
-            wide = math.sin(turn) * wide_cosine - math.cos(turn) * wide_sine
-            found.append(jnp.where(centred, 1, narrow * wide * n / (angle * angle)))
+            wide = math.sin(turn * offset) * along
+            wide = wide - math.cos(turn * offset) * from_lower
+            wide = from_upper if offset == 1 else wide
+            sign = -math.cos(math.pi * offset) * n / math.pi**2
+            distance = offset - fraction
+            centred = jnp.abs(distance) <= _CENTRED
+            distance = jnp.where(centred, 1, distance)
+            weight = sign * fast * wide / (distance * distance)
+            found.append(jnp.where(centred, 1, weight))
         return tuple(found)
+
+    def _waves(self, fraction):
+        """Return the sine and the cosine of the wider of the two waves."""
+        angle = math.pi / self.order * fraction
+        return jnp.sin(angle), jnp.cos(angle)
 
     @property
     def footprints(self) -> tuple[range, ...]:
