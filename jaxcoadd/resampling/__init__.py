@@ -2,7 +2,9 @@
 
 from jaxcoadd.resampling.kernels import AbstractKernel, Bilinear, Lanczos, Nearest
 from jaxcoadd.resampling.positions import (
+    PositionNodes,
     Positions,
+    as_position_nodes,
     as_positions,
     interpolate_positions,
 )
@@ -13,8 +15,10 @@ __all__ = [
     "Bilinear",
     "Lanczos",
     "Nearest",
+    "PositionNodes",
     "Positions",
     "Resampled",
+    "as_position_nodes",
     "as_positions",
     "flag_unusable",
     "interpolate_positions",

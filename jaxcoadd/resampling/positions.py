@@ -5,17 +5,19 @@ pixels and fractions, split where they are known in double precision: on the hos
 """
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from jaxcoadd.arrays import Image
+from jaxcoadd.stages import compute_once
 
 Coordinates = Float[Array | np.ndarray, "2 y x"]
 
 # Positions farther off, or none at all, are here: outside of every image.
-_NOWHERE = -(2**30)
+_NOWHERE = np.int32(-(2**30))
 
 
 class Positions(eqx.Module):
@@ -90,18 +92,19 @@ def as_positions(
 
 
 def _split(here, left, lower, numpy, dtype, base=None):
-    """Make positions of coordinates, relative to whole ones if there is a base."""
+    """Make positions of coordinates and of steps along a row and along a column.
+
+    Coordinates may be relative to whole ones.
+    """
     signed = left[1] * lower[0] - left[0] * lower[1]
     known = numpy.isfinite(signed) & (signed != 0)
-    known = known & (numpy.abs(here) < -_NOWHERE / 2).all(axis=0)
+    known = known & (numpy.abs(here) < -_NOWHERE).all(axis=0)
     here = numpy.where(known, here, 0)
     whole = numpy.floor(here)
-    # A floor has no slope, but JAX would have to trace it through the integers.
     fraction = here - whole
     whole = whole.astype(np.int32)
-    whole = whole if base is None else whole + base
-    whole = numpy.where(known, whole, np.int32(_NOWHERE))
-    area = numpy.where(known, numpy.abs(numpy.where(known, signed, 1)), 1)
+    whole = numpy.where(known, whole if base is None else whole + base, _NOWHERE)
+    area = numpy.abs(numpy.where(known, signed, 1))
     return Positions(
         row=jnp.asarray(whole[0]),
         column=jnp.asarray(whole[1]),
@@ -111,99 +114,137 @@ def _split(here, left, lower, numpy, dtype, base=None):
     )
 
 
-def interpolate_positions(
-    nodes: Coordinates,
+class PositionNodes(eqx.Module):
+    """The positions of every tenth pixel or so, to interpolate between.
+
+    Parameters
+    ----------
+    whole
+        A whole position near the middle of each block between nodes.
+    corners
+        Positions of the four corners of each block less that, upper ones last.
+    shape
+        Rows and columns of the target.
+    spacing
+        Pixels from node to node.
+    """
+
+    whole: Int[Array, "2 j i"]
+    corners: Float[Array, "2 2 2 j i"]
+    shape: tuple[int, int] = eqx.field(static=True)
+    spacing: int = eqx.field(static=True)
+
+
+def as_position_nodes(
+    coordinates: Coordinates,
     *,
     shape: tuple[int, int],
     spacing: int = 10,
     dtype: DTypeLike | None = None,
-) -> Positions:
-    """Interpolate positions linearly between every tenth pixel or so.
+) -> PositionNodes:
+    """Split the coordinates of nodes so that they are precise also in 32 bits.
 
     Parameters
     ----------
-    nodes
+    coordinates
         Source rows and, second, source columns of the target rows and columns -1,
         ``spacing - 1``, and so on, the last ones those of the last pixel; see
         ``sky.node_coordinates``. In NumPy in double precision, or in JAX.
     shape
         Rows and columns of the target.
     spacing
-        Distance of the nodes, in pixels.
+        Pixels from node to node.
     dtype
-        Type of the fractions; by default JAX' own, or that of a JAX array.
-
-    Returns
-    -------
-    Positions
-        The same as `as_positions` gives for coordinates interpolated on the host, but
-        computed in JAX, from few numbers.
+        Type of the positions; by default JAX' own, or that of a JAX array.
 
     Raises
     ------
     ValueError
         There are not as many nodes as the shape and the spacing say.
+    """
+    counts = tuple(1 + -(-length // spacing) for length in shape)
+    if coordinates.shape != (2, *counts):
+        raise ValueError(
+            f"nodes have shape {coordinates.shape}; a target of {shape} with nodes "
+            f"every {spacing} pixels has {(2, *counts)}"
+        )
+    on_host = isinstance(coordinates, np.ndarray)
+    numpy = np if on_host else jnp
+    known = jnp.result_type(float) if on_host else coordinates.dtype
+    low, high = coordinates[:, :-1], coordinates[:, 1:]
+    corners = numpy.stack(
+        [numpy.stack([row[..., :-1], row[..., 1:]]) for row in (low, high)]
+    )
+    whole = numpy.floor((corners[0, 0] + corners[1, 1]) / 2)
+    whole = numpy.where(numpy.abs(whole) < -_NOWHERE, whole, 0)
+    return PositionNodes(
+        whole=jnp.asarray(whole.astype(np.int32)),
+        corners=jnp.asarray(corners - whole, known if dtype is None else dtype),
+        shape=shape,
+        spacing=spacing,
+    )
+
+
+def interpolate_positions(nodes: PositionNodes) -> Positions:
+    """Interpolate positions linearly between nodes.
+
+    Parameters
+    ----------
+    nodes
+        Of `as_position_nodes`.
+
+    Returns
+    -------
+    Positions
+        The same as `as_positions` gives for coordinates interpolated on the host, but
+        made of few numbers and where they are needed.
 
     Notes
     -----
-    Differentiable in the nodes if they are in JAX. As LSST's ``interpLength``. In 32
-    bits, precise to 1e-7 of the distance of the nodes.
+    Differentiable in the corners. As LSST's ``interpLength``. In 32 bits, precise to
+    1e-7 of the distance of the nodes.
     """
-    counts = tuple(1 + -(-length // spacing) for length in shape)
-    if nodes.shape != (2, *counts):
-        raise ValueError(
-            f"nodes have shape {nodes.shape}; a target of {shape} with nodes every "
-            f"{spacing} pixels has {(2, *counts)}"
-        )
-    on_host = isinstance(nodes, np.ndarray)
-    known = jnp.result_type(float) if on_host else nodes.dtype
-    dtype = jnp.dtype(known if dtype is None else dtype)
-    numpy = np if on_host else jnp
-    # Corners relative to a whole position near the middle of their block.
-    middle = numpy.floor((nodes[:, :-1, :-1] + nodes[:, 1:, 1:]) / 2)
-    middle = numpy.where(numpy.abs(middle) < -_NOWHERE / 2, middle, 0)
-    corners = [
-        jnp.asarray(nodes[:, y : counts[0] - 1 + y, x : counts[1] - 1 + x] - middle)
-        for y in (0, 1)
-        for x in (0, 1)
-    ]
-    corners = [_per_pixel(corner.astype(dtype)) for corner in corners]
-    base = _per_pixel(jnp.asarray(middle.astype(np.int32)))
-    (y, height), (x, width) = (_within_blocks(n, spacing, dtype) for n in shape)
-    y, height = y[None, :, :, None, None], height[None, :, None, None, None]
-    x, width = x[None, None, None], width[None, None, None, :, None]
-    here, left, lower = _bilinear(corners, (y, height), (x, width))
-    full = (2, *(spacing * (n - 1) for n in counts))
-
-    def crop(a):
-        whole = jnp.broadcast_to(a, (2, counts[0] - 1, spacing, counts[1] - 1, spacing))
-        return whole.reshape(full)[:, : shape[0], : shape[1]]
-
-    return _split(crop(here), crop(left), crop(lower), jnp, dtype, crop(base))
+    edges = compute_once(lambda corners: _along_columns(nodes, corners), nodes.corners)
+    return compute_once(lambda edges: _along_rows(nodes, *edges), edges)
 
 
-def _bilinear(corners, along_y, along_x):
-    """Interpolate within blocks: positions, and steps along the row and the column."""
-    (y, height), (x, width) = along_y, along_x
-    low, low_right, high, high_right = corners
-    left = ((1 - y) * (low_right - low) + y * (high_right - high)) / width
-    lower = ((1 - x) * (high - low) + x * (high_right - low_right)) / height
-    here = (1 - y) * low + y * high + x * width * left
-    return here, left, lower
+def _along_columns(nodes, corners):
+    """Interpolate along columns: at every row, at the left end of each block.
+
+    Returns coordinates, and by how much they grow from pixel to pixel along the row,
+    the column, and of the latter along the row.
+    """
+    (height, width), spacing = nodes.shape, nodes.spacing
+    row = np.arange(height) // spacing
+    heights, widths = (
+        _block_lengths(length, spacing).astype(corners.dtype)
+        for length in (height, width)
+    )
+    low, high = corners[:, :, :, row]
+    step = (high - low) / heights[None, None, row, None]
+    y = (1 + np.arange(height) % spacing)[None, None, :, None].astype(corners.dtype)
+    left, right = low + y * step
+    widths = widths[None, None]
+    across, turn = ((b - a) / widths for a, b in ((left, right), step))
+    return left, across, step[0], turn
 
 
-def _per_pixel(corner):
-    """Give one number a block the axes of the pixels in it."""
-    return corner[:, :, None, :, None]
+def _along_rows(nodes, edge, across, step, turn):
+    """Interpolate along rows; each block is an axis, faster than to gather from it."""
+    (height, width), spacing = nodes.shape, nodes.spacing
+    x = np.arange(1, spacing + 1)[None, None, None].astype(edge.dtype)
+    edge, across, step, turn = (a[..., None] for a in (edge, across, step, turn))
+    base = nodes.whole[:, np.arange(height) // spacing, :, None]
+    found = _split(
+        edge + x * across, across, step + x * turn, jnp, edge.dtype, base
+    )
+    return jax.tree.map(lambda a: a.reshape(height, -1)[:, :width], found)
 
 
-def _within_blocks(length, spacing, dtype):
-    """Return where pixels lie in their blocks, from 0 to 1, and the blocks' lengths.
+def _block_lengths(length, spacing):
+    """Return the length of each block; the last one may be shorter.
 
     A block begins after one node and ends at the next: a pixel, its left and its lower
     neighbour are in one.
     """
-    starts = np.arange(0, length, spacing)
-    lengths = np.minimum(spacing, length - starts)
-    where = (1 + np.arange(spacing)) / lengths[:, None]
-    return jnp.asarray(where, dtype), jnp.asarray(lengths, dtype)
+    return np.minimum(spacing, length - np.arange(0, length, spacing))
