@@ -85,7 +85,9 @@ class Lanczos(AbstractKernel):
         # One sine and one cosine, of the distance from the nearest pixel, give all the
         # others by addition theorems. Next to a pixel a weight is a ratio of small
         # numbers: there the sines must be as good as their arguments.
-        sine, cosine = compute_once(self._waves, jnp.where(upper, 1 - fraction, fraction))
+        sine, cosine = compute_once(
+            self._waves, jnp.where(upper, 1 - fraction, fraction)
+        )
         away = math.sin(turn) * cosine - math.cos(turn) * sine
         from_lower = jnp.where(upper, away, sine)
         from_upper = jnp.where(upper, sine, away)

@@ -235,9 +235,7 @@ def _along_rows(nodes, edge, across, step, turn):
     x = np.arange(1, spacing + 1)[None, None, None].astype(edge.dtype)
     edge, across, step, turn = (a[..., None] for a in (edge, across, step, turn))
     base = nodes.whole[:, np.arange(height) // spacing, :, None]
-    found = _split(
-        edge + x * across, across, step + x * turn, jnp, edge.dtype, base
-    )
+    found = _split(edge + x * across, across, step + x * turn, jnp, edge.dtype, base)
     return jax.tree.map(lambda a: a.reshape(height, -1)[:, :width], found)
 
 

@@ -78,7 +78,9 @@ def _check_sky(source, target):
                 f"source and target differ in {what}: {one} and {other}; "
                 "bring both to one kind of coordinates"
             )
-    frames = [str(getattr(getattr(w, "wcs", None), "radesys", "")) for w in (source, target)]
+    frames = [
+        str(getattr(getattr(w, "wcs", None), "radesys", "")) for w in (source, target)
+    ]
     if all(frames) and frames[0] != frames[1]:
         raise ValueError(
             f"source is in the frame {frames[0]} and target in {frames[1]}; "
