@@ -17,6 +17,7 @@ COVERED = (
     "online",
     "real",
     "stack",
+    "warp",
     "weight",
     "zeropoint",
 )

@@ -3,7 +3,8 @@
 Written to be read, not to be fast: every function says in float64 what the rest
 of the package has to compute, one pixel after the other, and uses nothing of it.
 `statistics` is the column of one pixel, `stacks` all pixels with their masks,
-`interpolation` the filling of holes, and `coadds` the whole, in order.
+`interpolation` the filling of holes, and `coadds` the whole, in order. `resampling`
+brings one image onto another grid.
 """
 
 from .coadds import Coadd as Coadd
@@ -11,6 +12,9 @@ from .coadds import coadd as coadd
 from .coadds import warp_weight as warp_weight
 from .interpolation import fallback_value as fallback_value
 from .interpolation import interpolate_over as interpolate_over
+from .resampling import Resampled as Resampled
+from .resampling import kernel_weights as kernel_weights
+from .resampling import resample as resample
 from .stacks import Stack as Stack
 from .stacks import online_mean as online_mean
 from .stacks import stack as stack

@@ -1,0 +1,172 @@
+"""Sums over the pixels around a position, of image and variance, with derivatives."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float
+
+from jaxcoadd.arrays import Image
+from jaxcoadd.resampling.kernels import AbstractKernel
+from jaxcoadd.resampling.positions import Positions
+from jaxcoadd.stages import compute_once
+
+_CPU_PIXELS = 4096
+_PIXELS = 1 << 20
+"""Pixels at a time: what they need must fit into a cache, or into memory."""
+
+_SLICES = lax.GatherDimensionNumbers(
+    offset_dims=(1,), collapsed_slice_dims=(), start_index_map=(0,)
+)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def sum_footprints(
+    kernel: AbstractKernel, image: Image, variance: Image, positions: Positions
+) -> tuple[Image, Image]:
+    """Interpolate image and variance at positions inside.
+
+    Parameters
+    ----------
+    kernel
+        What weighs the pixels.
+    image, variance
+        The source.
+    positions
+        All of the kernel must be inside of the source. The sums are multiplied by
+        ``area`` over the sum of the kernel, for the variance by the square.
+
+    Notes
+    -----
+    Pixels without a weight do not count, NaN or not; in the reverse pass pixels that
+    are not finite do not, either.
+    """
+    n = kernel.half_width
+    lanes = 2 if n == 1 else -(-2 * n // 4) * 4
+    # A slice at the end of the source must not be moved to fit.
+    flat = [jnp.pad(plane.reshape(-1), (0, lanes)) for plane in (image, variance)]
+    step = partial(_sum_block, kernel, flat, image.shape[1], lanes)
+    blocks, shape = _in_blocks(positions, "edge"), positions.row.shape
+    if len(blocks.row) == 1:
+        sums = step(jax.tree.map(lambda a: a[0], blocks))
+    else:
+        sums = lax.map(step, blocks)
+    image, variance = (_from_blocks(a, shape) for a in sums)
+    return image, variance
+
+
+def _in_blocks(images, fill):
+    """Join rows, and cut them into blocks of pixels; `fill` is a mode of padding."""
+    limit = _CPU_PIXELS if jax.default_backend() == "cpu" else _PIXELS
+
+    def cut(a):
+        size = min(limit, a.size)
+        return jnp.pad(a.reshape(-1), (0, -a.size % size), fill).reshape(-1, size)
+
+    return jax.tree.map(cut, images)
+
+
+def _from_blocks(blocks, shape):
+    return blocks.reshape(-1)[: shape[0] * shape[1]].reshape(shape)
+
+
+def _corner(kernel, positions, width):
+    """Return the index of the first pixel that the kernel touches."""
+    n = kernel.half_width
+    return (positions.row - (n - 1)) * width + positions.column - (n - 1)
+
+
+def _sum_block(kernel, flat, width, lanes, positions):
+    """Interpolate image and variance for one run of pixels.
+
+    First rows of the kernel are added, as slices of the source: they are contiguous,
+    so this is the fast way to read them. Then columns are.
+    """
+
+    def weigh(positions):
+        return (
+            kernel.weights(positions.row_fraction),
+            kernel.weights(positions.column_fraction),
+            _corner(kernel, positions, width),
+        )
+
+    def add_rows(rows, corner):
+        image = jnp.zeros((*corner.shape, lanes), flat[0].dtype)
+        variance = image
+        for j, weight in enumerate(rows):
+            at = (corner + j * width)[:, None]
+            a, b = (
+                lax.gather(f, at, _SLICES, (lanes,), mode="promise_in_bounds")
+                for f in flat
+            )
+            weight = weight[:, None]
+            image = image + times(weight, a)
+            variance = variance + times(weight, times(weight, b))
+        return image, variance
+
+    def times(weight, value):
+        # Where a kernel always has all its weights there is nothing to leave out.
+        if len(kernel.footprints) == 1:
+            return weight * value
+        return jnp.where(weight == 0, 0, weight * value)
+
+    rows, columns, corner = compute_once(weigh, positions)
+    images, variances = compute_once(add_rows, rows, corner)
+    image = sum(times(w, images[:, i]) for i, w in enumerate(columns))
+    variance = sum(times(w, times(w, variances[:, i])) for i, w in enumerate(columns))
+    scale = positions.area / (sum(rows) * sum(columns))
+    return image * scale, variance * scale * scale
+
+
+def _forward(kernel, image, variance, positions):
+    saved = image, variance, positions
+    return sum_footprints(kernel, *saved), saved
+
+
+def _backward(kernel, saved, cotangents):
+    image, variance, positions = saved
+    width, side = image.shape[1], jnp.arange(2 * kernel.half_width, dtype=jnp.int32)
+    flat = [plane.reshape(-1) for plane in (image, variance)]
+    blocks = _in_blocks(positions, "edge"), _in_blocks(cotangents, "constant")
+
+    def step(sums, block):
+        positions, given = block
+        at = _corner(kernel, positions, width)[:, None, None]
+        at = at + (width * side[:, None] + side)
+        taps = [f.at[at].get(mode="clip") for f in flat]
+        taps = [jnp.where(jnp.isfinite(t), t, 0) for t in taps]
+        real = positions.row_fraction, positions.column_fraction, positions.area
+        _, pull = jax.vjp(partial(_sum_taps, kernel), *taps, *real)
+        *by_taps, by_row, by_column, by_area = pull(given)
+        sums = [
+            s.at[at].add(t, mode="drop") for s, t in zip(sums, by_taps, strict=True)
+        ]
+        return sums, (by_row, by_column, by_area)
+
+    zeros = [jnp.zeros_like(f) for f in flat]
+    sums, found = lax.scan(step, zeros, blocks)
+    shape = positions.row.shape
+    by_row, by_column, by_area = (_from_blocks(a, shape) for a in found)
+    none = np.zeros(shape, jax.dtypes.float0)
+    by_image, by_variance = (s.reshape(image.shape) for s in sums)
+    return by_image, by_variance, Positions(none, none, by_row, by_column, by_area)
+
+
+def _sum_taps(
+    kernel: AbstractKernel,
+    image: Float[Array, "pixel j i"],
+    variance: Float[Array, "pixel j i"],
+    row: Float[Array, " pixel"],
+    column: Float[Array, " pixel"],
+    area: Float[Array, " pixel"],
+):
+    """Add up pixels that were read; the plain form of `_sum_block`."""
+    rows, columns = (jnp.stack(kernel.weights(f), axis=-1) for f in (row, column))
+    weights = rows[:, :, None] * columns[:, None, :]
+    weights = weights * (area / weights.sum((1, 2)))[:, None, None]
+    return (weights * image).sum((1, 2)), (weights * weights * variance).sum((1, 2))
+
+
+sum_footprints.defvjp(_forward, _backward)
