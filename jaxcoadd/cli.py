@@ -19,6 +19,7 @@ from jaxcoadd.commands.terminal import (
     say,
     warn,
 )
+from jaxcoadd.commands.warping import add_warp
 
 _SIGNALLED = 128
 
@@ -118,6 +119,7 @@ def _make_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_assemble(commands)
+    add_warp(commands)
     demo = commands.add_parser("demo", help="coadd the sample data and draw pictures")
     demo.add_argument(
         "folder",

@@ -4,33 +4,23 @@ from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
-import numpy as np
 
-from jaxcoadd.arrays import FloatScalar, Image, Images, Mask, Masks, PerWarp, Present
+from jaxcoadd.arrays import (
+    FloatScalar,
+    Image,
+    Images,
+    Mask,
+    Masks,
+    PerWarp,
+    Present,
+    as_mask,
+    as_pixels,
+    check_planes,
+)
 from jaxcoadd.masks import LSST_PLANES, MaskPlanes, remap_mask, unite_planes
 
 NANOJANSKY_ZERO_POINT = 31.4
-
-
-def _as_pixels(values: Any) -> jax.Array:
-    """Take any array of numbers as a JAX array of the machine's byte order."""
-    if isinstance(values, np.ndarray):
-        values = values.astype(values.dtype.newbyteorder("="), copy=False)
-    array = jnp.asarray(values)
-    return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(float)
-
-
-def _as_mask(values: Any) -> jax.Array:
-    """Take any array of integers as unsigned 32-bit bits."""
-    if isinstance(values, np.ndarray) and values.dtype.kind in "iu":
-        # NumPy wraps negative numbers, which is what a set bit 31 needs.
-        return jnp.asarray(values.astype(np.uint32))
-    array = jnp.asarray(values)
-    if array.dtype == jnp.int32:
-        return jax.lax.bitcast_convert_type(array, jnp.uint32)
-    return array.astype(jnp.uint32)
 
 
 class Warp(eqx.Module):
@@ -61,8 +51,8 @@ class Warp(eqx.Module):
     (dtype('uint32'), (2, 3))
     """
 
-    image: Image = eqx.field(converter=_as_pixels)
-    variance: Image = eqx.field(converter=_as_pixels)
+    image: Image = eqx.field(converter=as_pixels)
+    variance: Image = eqx.field(converter=as_pixels)
     mask: Mask
     planes: MaskPlanes = eqx.field(static=True)
     zero_point: FloatScalar
@@ -76,23 +66,17 @@ class Warp(eqx.Module):
         planes: MaskPlanes = LSST_PLANES,
         zero_point: FloatScalar = NANOJANSKY_ZERO_POINT,
     ):
-        self.image = _as_pixels(image)
-        self.variance = _as_pixels(variance).astype(self.image.dtype)
+        self.image = as_pixels(image)
+        self.variance = as_pixels(variance).astype(self.image.dtype)
         self.mask = (
-            jnp.zeros(self.image.shape, jnp.uint32) if mask is None else _as_mask(mask)
+            jnp.zeros(self.image.shape, jnp.uint32) if mask is None else as_mask(mask)
         )
         self.planes = planes
         self.zero_point = zero_point
 
     def __check_init__(self):
         """Refuse planes that are not images of one shape."""
-        for name in ("image", "variance", "mask"):
-            shape = getattr(self, name).shape
-            if shape != self.image.shape or len(shape) != 2:
-                raise ValueError(
-                    f"{name} has shape {shape}; image, variance and mask must be "
-                    f"two-dimensional and equal, the image is {self.image.shape}"
-                )
+        check_planes(self.image, self.variance, self.mask)
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -18,10 +18,11 @@ LAYERS = [
     {"psfs"},
     {"warps", "stacking", "bright_objects"},
     {"zero_points", "weights"},
+    {"exposures"},
     {"coadds"},
     {"accumulation", "sharding", "simulation"},
     {"io"},
-    {"assembly", "pictures"},
+    {"assembly", "warping", "pictures"},
     {"demo"},
     {"doctor"},
     {"commands"},
@@ -33,7 +34,7 @@ LAYERS = [
 APART = {"__init__", "reference"}
 """The list of names, and the specification, which must not share a mistake."""
 
-HOST = {"sky", "io", "assembly", "pictures", "demo", "doctor", "commands", "cli"}
+HOST = {"sky", "io", "warping", "assembly", "pictures", "demo", "doctor", "commands", "cli"}
 """The parts that may use astropy."""
 
 MAX_MODULE_LINES = 400

@@ -189,7 +189,7 @@ def _use_cores(number: int | None) -> None:
     """Make each core a device of JAX, which works on one tile of a device at a time."""
     import jax
 
-    if "xla_force_host_platform_deviceread_count" in os.environ.get("XLA_FLAGS", ""):
+    if "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
         return
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
     # Only before JAX has started, which in a process of its own it has not.

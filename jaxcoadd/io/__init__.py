@@ -5,14 +5,17 @@ from jaxcoadd.io.bright_objects import read_bright_objects, read_bright_regions
 from jaxcoadd.io.coadd_files import CoaddFile, CoaddPlanes, read_coadd, verify_file
 from jaxcoadd.io.coadd_writer import write_coadd
 from jaxcoadd.io.errors import InputError, OutputError
+from jaxcoadd.io.exposure_files import ExposureFile, open_exposure
 from jaxcoadd.io.grids import Grid, GridMatch, read_grid, same_grid
 from jaxcoadd.io.mappings import PRESETS, ReaderMapping, mapping_from_table
 from jaxcoadd.io.warp_files import Rows, WarpFile, open_warp, read_warp
+from jaxcoadd.io.warp_writer import write_warp
 
 __all__ = [
     "PRESETS",
     "CoaddFile",
     "CoaddPlanes",
+    "ExposureFile",
     "Grid",
     "GridMatch",
     "InputError",
@@ -22,6 +25,7 @@ __all__ = [
     "WarpFile",
     "check_output",
     "mapping_from_table",
+    "open_exposure",
     "open_warp",
     "read_bright_objects",
     "read_bright_regions",
@@ -31,4 +35,5 @@ __all__ = [
     "same_grid",
     "verify_file",
     "write_coadd",
+    "write_warp",
 ]

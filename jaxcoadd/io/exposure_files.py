@@ -1,0 +1,128 @@
+"""Exposures in FITS files: pixels of one detector, its background and its PSF."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from jaxcoadd.exposures import Exposure
+from jaxcoadd.io.errors import InputError
+from jaxcoadd.io.hdus import Hdu, check_image, read_hdus
+from jaxcoadd.io.mappings import ReaderMapping
+from jaxcoadd.io.sections import read_section
+from jaxcoadd.io.warp_files import WarpFile, open_warp
+from jaxcoadd.io.zero_points import first_card
+
+_DETECTORS = ("DETECTOR", "CCDNUM", "CCDNAME")
+_BACKGROUNDS = ("SKY", "BACKGROUND")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ExposureFile:
+    """An exposure in a file, of which the headers have been read and checked.
+
+    Parameters
+    ----------
+    pixels
+        Image, noise and mask, with WCS and zero point; read as those of a warp.
+    detector
+        The detector's name or number, if the file says.
+    background
+        A background that is still in the image, if the file holds one.
+    psf
+        An image of the point-spread function, if the file holds one.
+    has_sky
+        Whether the file says that the background is still in the image.
+    """
+
+    pixels: WarpFile
+    detector: str | None
+    background: Hdu | None
+    psf: Hdu | None
+    has_sky: bool
+
+    @property
+    def path(self) -> Path:
+        """The file with the image."""
+        return self.pixels.path
+
+    def read(self) -> Exposure:
+        """Read the pixels into JAX arrays, as they are: the background is still in.
+
+        Raises
+        ------
+        InputError
+            The pixels cannot be decoded, or the file does not say its zero point.
+        """
+        file = self.pixels
+        if file.zero_point is None:
+            raise InputError(
+                f"{file.path} does not say its zero point; give it, or the card that "
+                "holds it, as `zero_point` in a mapping"
+            )
+        rows = file.read_rows(0, file.shape[0])
+        return Exposure(
+            rows.image,
+            rows.variance,
+            rows.mask,
+            planes=file.planes,
+            zero_point=file.zero_point,
+        )
+
+    def read_background(self) -> np.ndarray | None:
+        """Read the background in the unit of the image, (y, x), if there is one."""
+        if self.background is None:
+            return None
+        return _read_plane(self.background) * np.float32(self.pixels.scale)
+
+    def read_psf(self) -> np.ndarray | None:
+        """Read the image of the point-spread function, (y, x), if there is one."""
+        return None if self.psf is None else _read_plane(self.psf)
+
+
+def _read_plane(hdu: Hdu) -> np.ndarray:
+    return read_section(hdu, 0, hdu.shape[0]).astype(np.float32)
+
+
+def open_exposure(
+    path: str | Path, mapping: ReaderMapping | str | None = None
+) -> ExposureFile:
+    """Read and check the headers of an exposure; no pixels.
+
+    Parameters
+    ----------
+    path
+        The file with the image. A background is the HDU SKY or BACKGROUND, unless the
+        card SKYSUB says that it is subtracted; a point-spread function the HDU PSF.
+    mapping
+        Where the planes are, see `open_warp`.
+
+    Raises
+    ------
+    InputError
+        A file is missing, truncated, damaged, or no exposure with a WCS.
+    """
+    pixels = open_warp(path, mapping)
+    if pixels.wcs is None:
+        raise InputError(
+            f"{path} has no WCS of the sky, so it cannot be placed; add one to it"
+        )
+    hdus = read_hdus(pixels.path)
+    background = next((hdu for hdu in hdus if hdu.name in _BACKGROUNDS), None)
+    subtracted = hdus[0].get("SKYSUB")
+    if background is not None:
+        check_image(background)
+        if background.shape != pixels.shape:
+            raise InputError(
+                f"{background} has shape {background.shape} and the image "
+                f"{pixels.shape}; they must be equal"
+            )
+    psf = next((hdu for hdu in hdus if hdu.name == "PSF" and hdu.is_image), None)
+    found = first_card(hdus, *_DETECTORS)
+    return ExposureFile(
+        pixels=pixels,
+        detector=None if found is None else str(found[0]),
+        background=None if subtracted is True else background,
+        psf=psf,
+        has_sky=subtracted is False,
+    )

@@ -1,0 +1,90 @@
+"""The background of an exposure: that of its file, or one measured by photutils."""
+
+import numpy as np
+
+from jaxcoadd.exposures import Exposure
+from jaxcoadd.io.exposure_files import ExposureFile
+from jaxcoadd.warping.settings import WarpSettings
+
+_CLIP = 3.0
+# A cell counts if a fifth of its pixels is left.
+_LEAST_PERCENT = 80.0
+
+
+class MissingExtraError(ImportError):
+    """A library that is optional is missing; one sentence says how to install it."""
+
+
+def background_of(
+    file: ExposureFile, exposure: Exposure, settings: WarpSettings
+) -> np.ndarray | None:
+    """Return the background that is to be taken off, (y, x), if any.
+
+    Parameters
+    ----------
+    file, exposure
+        An exposure, and its pixels as read.
+    settings
+        Which background.
+
+    Raises
+    ------
+    InputError
+        The background cannot be decoded.
+    MissingExtraError
+        It is to be measured, and photutils is not installed.
+    """
+    kind = settings.background
+    if kind == "auto":
+        kind = "mesh" if file.has_sky and file.background is None else "file"
+    if kind == "none":
+        return None
+    if kind == "file":
+        return file.read_background()
+    return measure_background(
+        np.asarray(exposure.image), np.asarray(exposure.mask) != 0, mesh=settings.mesh
+    )
+
+
+def measure_background(image: np.ndarray, bad: np.ndarray, *, mesh: int) -> np.ndarray:
+    """Measure a smooth background: a spline through clipped medians of cells.
+
+    Parameters
+    ----------
+    image
+        Counts, (y, x).
+    bad
+        Pixels that are left out, (y, x), beside those that are not finite.
+    mesh
+        Pixels a side of a cell.
+
+    Raises
+    ------
+    MissingExtraError
+        photutils is not installed.
+
+    Notes
+    -----
+    As SExtractor: 2.5 median - 1.5 mean of each cell, cells smoothed by the median of
+    3 x 3. Halos wider than a cell are taken for background.
+    """
+    try:
+        from photutils.background import Background2D, SExtractorBackground
+    except ImportError as error:
+        raise MissingExtraError(
+            "a background is measured by photutils, which is not installed; "
+            "pip install 'jaxcoadd[sky]'"
+        ) from error
+    from astropy.stats import SigmaClip
+
+    left_out = bad | ~np.isfinite(image)
+    found = Background2D(
+        np.where(left_out, 0, image),
+        box_size=tuple(min(mesh, length) for length in image.shape),
+        mask=left_out,
+        filter_size=3,
+        exclude_percentile=_LEAST_PERCENT,
+        sigma_clip=SigmaClip(_CLIP),
+        bkg_estimator=SExtractorBackground(),
+    )
+    return np.asarray(found.background, image.dtype)

@@ -1,0 +1,130 @@
+"""Warp visits into files, one at a time."""
+
+import dataclasses
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from astropy.io import fits
+
+from jaxcoadd.io import Grid, OutputError, check_output, write_warp
+from jaxcoadd.warping.run import WarpedVisit, warp_visit
+from jaxcoadd.warping.settings import WarpSettings
+from jaxcoadd.warping.visits import Visit
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class WarpedFile:
+    """A warp that has been written.
+
+    Parameters
+    ----------
+    path
+        The file.
+    made_of
+        The visit, its detectors and what was skipped; without pixels.
+    """
+
+    path: Path
+    made_of: WarpedVisit
+
+
+def warp_paths(
+    visits: Sequence[Visit], folder: str | Path, *, overwrite: bool = False
+) -> list[Path]:
+    """Name a file for each visit, and check that all can be written.
+
+    Parameters
+    ----------
+    visits
+        The visits.
+    folder
+        Where they will be written.
+    overwrite
+        Whether there may be such files.
+
+    Raises
+    ------
+    OutputError
+        There is no such folder, or a file exists, or two visits have one name.
+    """
+    names: dict[str, str] = {}
+    paths = []
+    for visit in visits:
+        name = re.sub(r"[^\w.+-]+", "_", visit.identifier).lstrip(".") or "visit"
+        if name in names:
+            raise OutputError(
+                f"the visits {names[name]!r} and {visit.identifier!r} would both be "
+                f"written to {name}.fits; warp them into two folders"
+            )
+        names[name] = visit.identifier
+        paths.append(check_output(Path(folder) / f"{name}.fits", overwrite=overwrite))
+    return paths
+
+
+def warp_files(
+    visits: Sequence[Visit],
+    grid: Grid,
+    settings: WarpSettings,
+    paths: Sequence[Path],
+    *,
+    compress: bool = True,
+    overwrite: bool = False,
+    done: Callable[[WarpedVisit], None] = lambda warped: None,
+) -> list[WarpedFile]:
+    """Warp visits onto a grid and write them, each as soon as it is made.
+
+    Parameters
+    ----------
+    visits, paths
+        The visits, and the file of each, see `warp_paths`.
+    grid
+        With a WCS.
+    settings
+        How to warp.
+    compress, overwrite
+        See `write_warp`.
+    done
+        Told of each visit, also of one without pixels, which is not written.
+
+    Raises
+    ------
+    OutputError
+        A file could not be written; those before it are there.
+    MissingExtraError
+        A background is to be measured, and photutils is not installed.
+    """
+    written = []
+    for visit, path in zip(visits, paths, strict=True):
+        warped = warp_visit(visit, grid, settings)
+        if warped.warp is not None:
+            table = fits.table_to_hdu(warped.detectors)
+            table.name = "DETECTORS"
+            write_warp(
+                path,
+                warped.warp,
+                grid,
+                cards=_cards(warped),
+                others=[table],
+                compress=compress,
+                overwrite=overwrite,
+            )
+            warped = dataclasses.replace(warped, warp=None)
+            written.append(WarpedFile(path, warped))
+        done(warped)
+    return written
+
+
+def _cards(warped: WarpedVisit) -> dict[str, str | float]:
+    """Return cards of what the detectors of a visit have in common."""
+    files = [one.pixels for one in warped.used]
+    cards: dict[str, str | float] = {"VISIT": warped.visit.identifier}
+    for card, values in {
+        "FILTER": {file.band for file in files},
+        "MJD-OBS": {file.date for file in files},
+        "SEEING": {file.seeing for file in files},
+    }.items():
+        known = values - {None}
+        if len(known) == 1:
+            cards[card] = known.pop()
+    return cards

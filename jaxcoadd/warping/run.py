@@ -1,0 +1,151 @@
+"""Warp the detectors of one visit, and merge them."""
+
+import dataclasses
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from astropy.table import Table
+
+from jaxcoadd.exposures import (
+    calibrate_exposure,
+    merge_detectors,
+    subtract_background,
+    warp_exposure,
+)
+from jaxcoadd.io import Grid, InputError
+from jaxcoadd.io.exposure_files import ExposureFile
+from jaxcoadd.resampling import as_positions
+from jaxcoadd.sky.positions import pixel_coordinates
+from jaxcoadd.warping.backgrounds import background_of
+from jaxcoadd.warping.settings import WarpSettings, kernel_of
+from jaxcoadd.warping.visits import Skipped, Visit
+from jaxcoadd.warps import Warp
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class WarpedVisit:
+    """A warp, and what it was made of.
+
+    Parameters
+    ----------
+    visit
+        The visit.
+    warp
+        Its detectors on the grid, merged; None if none has a pixel there.
+    detectors
+        One row a detector that brought pixels: file, detector, box on the detector,
+        good pixels, zero point.
+    used
+        Their exposures, in the same order.
+    skipped
+        Files that brought none, and why.
+    """
+
+    visit: Visit
+    warp: Warp | None
+    detectors: Table
+    used: tuple[ExposureFile, ...]
+    skipped: tuple[Skipped, ...]
+
+
+@partial(jax.jit, static_argnames=("kernel", "conserve"))
+def _warp(exposure, background, positions, zero_point, *, kernel, conserve="flux"):
+    exposure = subtract_background(exposure, background)
+    exposure = calibrate_exposure(exposure, zero_point)
+    return warp_exposure(exposure, positions, kernel, conserve=conserve)
+
+
+_merge = jax.jit(merge_detectors)
+
+
+def warp_visit(visit: Visit, grid: Grid, settings: WarpSettings) -> WarpedVisit:
+    """Warp all detectors of a visit onto a grid and merge them.
+
+    Parameters
+    ----------
+    visit
+        The exposures.
+    grid
+        With a WCS.
+    settings
+        How to.
+
+    Raises
+    ------
+    InputError
+        The grid has no WCS.
+    MissingExtraError
+        A background is to be measured, and photutils is not installed.
+    """
+    if grid.wcs is None:
+        raise InputError("the grid has no WCS of the sky; name a file that has one")
+    warps, used, skipped = [], [], []
+    for file in visit.exposures:
+        try:
+            warps.append(_warp_detector(file, grid, settings))
+            used.append(file)
+        except InputError as error:
+            skipped.append(Skipped(file.path, str(error)))
+    if not warps:
+        return WarpedVisit(visit, None, _rows([], []), (), tuple(skipped))
+    warp, n_good = _merge(warps)
+    rows = _rows(used, np.asarray(n_good))
+    return WarpedVisit(visit, warp, rows, tuple(used), tuple(skipped))
+
+
+def _warp_detector(file: ExposureFile, grid: Grid, settings: WarpSettings) -> Warp:
+    """Warp one exposure; `InputError` if that is not possible, or brings no pixel."""
+    exposure = file.read()
+    coordinates = pixel_coordinates(
+        file.pixels.wcs, grid.wcs, grid.shape, spacing=settings.spacing
+    )
+    if not _overlaps(coordinates, file.pixels.shape):
+        raise InputError(f"{file.path} does not overlap the grid; leave it out")
+    background = background_of(file, exposure, settings)
+    warp = _warp(
+        exposure,
+        jnp.zeros_like(exposure.image) if background is None else background,
+        as_positions(coordinates),
+        settings.zero_point,
+        kernel=kernel_of(settings.kernel),
+    )
+    if not np.isfinite(np.asarray(warp.image)).any():
+        raise InputError(
+            f"{file.path} has no pixel with data on the grid; leave it out"
+        )
+    return warp
+
+
+def _overlaps(coordinates: np.ndarray, shape: tuple[int, int]) -> bool:
+    """Tell whether any pixel of the grid is on the detector."""
+    rows, columns = coordinates
+    height, width = shape
+    with np.errstate(invalid="ignore"):
+        inside = (rows > 0) & (rows < height - 1) & (columns > 0)
+        return bool((inside & (columns < width - 1)).any())
+
+
+def _rows(used: list[ExposureFile], n_good: np.ndarray | list[int]) -> Table:
+    """Make the table of the detectors."""
+    names = ("file", "detector", "width", "height", "good_pixels", "zero_point")
+    kinds = (str, str, int, int, int, float)
+    rows = [
+        (
+            str(file.path),
+            file.detector or "",
+            file.pixels.shape[1],
+            file.pixels.shape[0],
+            int(good),
+            float(file.pixels.zero_point or np.nan),
+        )
+        for file, good in zip(used, n_good, strict=True)
+    ]
+    columns = list(zip(*rows, strict=True)) or [()] * len(names)
+    return Table(
+        {
+            name: np.array(column, dtype=kind)
+            for name, kind, column in zip(names, kinds, columns, strict=True)
+        }
+    )

@@ -1,0 +1,75 @@
+"""How exposures are warped."""
+
+import dataclasses
+import re
+
+from jaxcoadd.resampling import AbstractKernel, Bilinear, Lanczos, Nearest
+from jaxcoadd.warps import NANOJANSKY_ZERO_POINT
+
+BACKGROUNDS = ("auto", "file", "mesh", "none")
+
+
+@dataclasses.dataclass(frozen=True)
+class WarpSettings:
+    """How exposures are warped; the defaults are LSST's.
+
+    Parameters
+    ----------
+    kernel
+        ``lanczos3``, or another order, ``bilinear`` or ``nearest``.
+    spacing
+        Pixels between which positions are interpolated; 0: none are.
+    zero_point
+        AB magnitude of one count of the warps: 31.4 for nanojansky.
+    background
+        ``"file"``: take off the background that the file holds; ``"mesh"``: one
+        measured in cells; ``"none"``; ``"auto"``: that of the file, or one measured
+        where the card SKYSUB says that the sky is still in.
+    mesh
+        Pixels a side of a cell of the measured background.
+    need_psf
+        Whether an exposure without a point-spread function is left out.
+
+    Raises
+    ------
+    ValueError
+        A word or number that cannot be.
+    """
+
+    kernel: str = "lanczos3"
+    spacing: int = 10
+    zero_point: float = NANOJANSKY_ZERO_POINT
+    background: str = "auto"
+    mesh: int = 128
+    need_psf: bool = True
+
+    def __post_init__(self):
+        """Refuse words and numbers that cannot be."""
+        kernel_of(self.kernel)
+        if self.background not in BACKGROUNDS:
+            raise ValueError(
+                f"background is {self.background!r}; it can be one of {BACKGROUNDS}"
+            )
+        if self.spacing < 0 or self.mesh < 1:
+            raise ValueError(
+                f"spacing is {self.spacing} and mesh {self.mesh}; the first must be 0 "
+                "or more, the second positive"
+            )
+        if not 0 < self.zero_point <= 60:
+            raise ValueError(
+                f"zero_point {self.zero_point} is not above 0 and at most 60 magnitudes"
+            )
+
+
+def kernel_of(name: str) -> AbstractKernel:
+    """Return the kernel that a name means; `ValueError` if it means none."""
+    if name == "bilinear":
+        return Bilinear()
+    if name == "nearest":
+        return Nearest()
+    order = re.fullmatch(r"lanczos([2-9])", name)
+    if order is None:
+        raise ValueError(
+            f"no kernel {name!r}; there are lanczos2 to lanczos9, bilinear and nearest"
+        )
+    return Lanczos(int(order[1]))
