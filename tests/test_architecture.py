@@ -34,7 +34,17 @@ LAYERS = [
 APART = {"__init__", "reference"}
 """The list of names, and the specification, which must not share a mistake."""
 
-HOST = {"sky", "io", "warping", "assembly", "pictures", "demo", "doctor", "commands", "cli"}
+HOST = {
+    "sky",
+    "io",
+    "warping",
+    "assembly",
+    "pictures",
+    "demo",
+    "doctor",
+    "commands",
+    "cli",
+}
 """The parts that may use astropy."""
 
 MAX_MODULE_LINES = 400

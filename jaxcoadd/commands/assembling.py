@@ -3,10 +3,19 @@
 import argparse
 import contextlib
 import os
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
+from jaxcoadd.commands.grids import add_grid_options, target_grid
 from jaxcoadd.commands.terminal import DONE, EXIT_CODES, UsageError, say, warn
+from jaxcoadd.commands.warping import (
+    add_warp_options,
+    find_and_warp,
+    read_warp_settings,
+)
 
+_FITS_SUFFIXES = (".fits", ".fits.gz", ".fits.fz", ".fit", ".fts")
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
@@ -19,7 +28,7 @@ def add_assemble(commands) -> None:
         epilog=EXIT_CODES,
     )
     add = parser.add_argument
-    add("warps", nargs="+", metavar="WARP", help="FITS files on one grid")
+    add("warps", nargs="*", metavar="WARP", help="FITS files on one grid")
     add("--output", required=True, metavar="FILE", help="the coadd to write")
     add("--config", metavar="FILE", help="settings in TOML")
     add(
@@ -58,7 +67,24 @@ def add_assemble(commands) -> None:
         help="write a coadd without data where no warp can be used",
     )
     _add_outputs(parser)
+    _add_exposures(parser)
     parser.set_defaults(run=_assemble)
+
+
+def _add_exposures(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("from exposures on the detectors' pixels")
+    group.add_argument(
+        "--from-exposures",
+        metavar="DIR",
+        help="warp the FITS files of a folder first, in place of warps",
+    )
+    group.add_argument(
+        "--keep-warps",
+        metavar="DIR",
+        help="a folder for these warps; they are removed unless given",
+    )
+    add_grid_options(group)
+    add_warp_options(group)
 
 
 def _add_outputs(parser: argparse.ArgumentParser) -> None:
@@ -103,11 +129,62 @@ def read_count(text: str) -> int:
 
 def _assemble(options: argparse.Namespace) -> int:
     options.written = False
-    _check_arguments(options)
-    from jaxcoadd.assembly import report
     from jaxcoadd.assembly.settings import read_settings
 
+    _check_source(options)
     settings = read_settings(options.config, options.settings)
+    _use_cores(options.jobs)
+    if not options.from_exposures:
+        _check_arguments(options)
+        return _assemble_warps(options, settings)
+    with contextlib.ExitStack() as stack:
+        _warp_exposures(options, settings, stack)
+        _check_arguments(options)
+        return _assemble_warps(options, settings)
+
+
+def _check_source(options: argparse.Namespace) -> None:
+    """Refuse warps and exposures together, and neither."""
+    if bool(options.warps) == bool(options.from_exposures):
+        raise UsageError("give either warps, or exposures by --from-exposures DIR")
+    if options.from_exposures and options.dry_run:
+        raise UsageError(
+            "--dry-run does not go with --from-exposures, whose warps are not made yet"
+        )
+
+
+def _warp_exposures(options, settings, stack: contextlib.ExitStack) -> None:
+    """Make the warps of a run, in a folder that is removed at the end."""
+    from jaxcoadd.io import InputError, check_output
+
+    check_output(options.output, overwrite=options.overwrite)
+    folder = Path(options.from_exposures)
+    names = sorted(p for p in folder.glob("*") if p.name.endswith(_FITS_SUFFIXES))
+    if not names:
+        raise InputError(f"{folder} holds no FITS files; name the folder of exposures")
+    grid = target_grid(options)
+    target = options.keep_warps
+    if target is None:
+        near = Path(options.output).absolute().parent
+        target = stack.enter_context(
+            tempfile.TemporaryDirectory(prefix=".jaxcoadd-", dir=near)
+        )
+    written = find_and_warp(
+        names,
+        grid,
+        read_warp_settings(options),
+        target,
+        mapping=settings.reader,
+        say=say if options.verbose else (lambda line: None),
+        compress=options.keep_warps is not None,
+        overwrite=options.overwrite,
+    )
+    options.warps = [str(one.path) for one in written]
+
+
+def _assemble_warps(options: argparse.Namespace, settings) -> int:
+    from jaxcoadd.assembly import report
+
     plan, regions = _plan(options, settings)
     loud = not (options.quiet or options.json)
     if options.dry_run:
@@ -199,7 +276,6 @@ def _use_cores(number: int | None) -> None:
 
 def _run(options: argparse.Namespace, settings, plan, regions):
     """Assemble and write, with a progress bar."""
-    _use_cores(options.jobs)
     from jaxcoadd.assembly import assemble
     from jaxcoadd.assembly.progress import show_progress
     from jaxcoadd.io import write_coadd

@@ -5,7 +5,7 @@ import argparse
 from jaxcoadd.commands.terminal import UsageError
 
 
-def add_grid_options(parser: argparse.ArgumentParser) -> None:
+def add_grid_options(parser: argparse._ActionsContainer) -> None:
     """Add the options: a file, or a patch of a sky map."""
     add = parser.add_argument
     add("--grid", metavar="FILE", help="an image whose pixels the result shall have")
@@ -26,6 +26,9 @@ def target_grid(options: argparse.Namespace):
         return grid
     if options.grid or None in whole:
         raise UsageError("give --grid FILE, or --skymap NAME, --tract N and --patch P")
-    from jaxcoadd.io.grids import patch_grid
+    from jaxcoadd.io import Grid
+    from jaxcoadd.sky import named_sky_map
 
-    return patch_grid(options.skymap, options.tract, options.patch)
+    patch = named_sky_map(options.skymap).tract(options.tract).patch(options.patch)
+    found = patch.grid()
+    return Grid(found.shape, found.wcs, found.origin)

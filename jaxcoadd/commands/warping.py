@@ -24,7 +24,7 @@ def add_warp(commands) -> None:
     parser.set_defaults(run=_warp)
 
 
-def add_warp_options(parser: argparse.ArgumentParser) -> None:
+def add_warp_options(parser: argparse._ActionsContainer) -> None:
     """Add the options that say how exposures are warped."""
     add = parser.add_argument
     add(

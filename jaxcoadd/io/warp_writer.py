@@ -61,7 +61,8 @@ def write_warp(
     }
     write_images(
         path,
-        PlacedPlanes(warp.planes, float(warp.zero_point), grid),
+        # The shortest decimal: 31.4 and not what it is in 32 bits.
+        PlacedPlanes(warp.planes, float(str(np.asarray(warp.zero_point))), grid),
         pixels,
         cards=cards or {},
         others=others,

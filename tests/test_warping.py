@@ -1,0 +1,324 @@
+"""Exposures in files become warps in files, and what cannot be used is said."""
+
+import sys
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from jaxcoadd import io
+from jaxcoadd.warping import (
+    MissingExtraError,
+    WarpSettings,
+    find_visits,
+    warp_paths,
+    warp_visit,
+)
+from jaxcoadd.warping.backgrounds import measure_background
+from tests import exposure_files as exposures
+from tests.exposure_files import SHAPE, SKY_LEVEL, write_exposure, write_grid
+from tests.warp_files import planes_of, run
+
+# A star's flux, in the counts of zero point 27.
+FLUX = exposures.STARS[0][2]
+
+
+@pytest.fixture
+def grid(tmp_path):
+    return io.read_grid(write_grid(tmp_path))
+
+
+def flux_at(image, x, y, radius=8):
+    """Sum an aperture, what is missing left out."""
+    rows, columns = np.mgrid[: image.shape[0], : image.shape[1]]
+    near = (rows - y) ** 2 + (columns - x) ** 2 <= radius**2
+    return float(np.nansum(np.where(near, image, 0)))
+
+
+def only_visit(*paths, **options):
+    (visit,), skipped = find_visits(paths, **options)
+    assert skipped == []
+    return visit
+
+
+def reason(*paths, **options):
+    """Return why the last of some files is left out."""
+    _, skipped = find_visits(paths, **options)
+    assert [one.path for one in skipped] == [paths[-1]]
+    assert "\n" not in skipped[0].reason and str(paths[-1]) in skipped[0].reason
+    return skipped[0].reason
+
+
+# Reading
+
+
+def test_an_exposure_is_read_with_its_background_and_psf(tmp_path):
+    file = io.open_exposure(write_exposure(tmp_path, "a.fits"))
+    exposure = file.read()
+    assert (file.detector, exposure.zero_point) == ("1", 27.0)
+    assert exposure.image.shape == SHAPE and exposure.planes.bit("EDGE") == 4
+    np.testing.assert_array_equal(file.read_background(), np.float32(SKY_LEVEL))
+    np.testing.assert_array_equal(file.read_psf(), exposures.psf_stamp())
+
+
+def test_a_background_that_is_subtracted_already_is_not_again(tmp_path):
+    path = write_exposure(tmp_path, "a.fits", cards={"SKYSUB": True})
+    file = io.open_exposure(path)
+    assert file.read_background() is None and not file.has_sky
+
+
+def test_an_exposure_without_wcs_is_left_out(tmp_path):
+    path = write_exposure(tmp_path, "a.fits", wcs=False)
+    assert "has no WCS of the sky" in reason(path)
+
+
+def test_an_exposure_without_psf_is_left_out_unless_that_is_allowed(tmp_path):
+    path = write_exposure(tmp_path, "a.fits", psf=False)
+    assert "has no HDU PSF" in reason(path)
+    assert only_visit(path, need_psf=False).exposures[0].read_psf() is None
+
+
+def test_an_exposure_without_zero_point_is_left_out(tmp_path):
+    path = write_exposure(tmp_path, "a.fits", cards={"MAGZERO": None})
+    assert "does not say its zero point" in reason(path)
+
+
+def test_a_truncated_exposure_is_left_out(tmp_path):
+    path = write_exposure(tmp_path, "a.fits")
+    path.write_bytes(path.read_bytes()[:-2880])
+    assert "is truncated" in reason(path)
+
+
+def test_a_background_of_another_shape_is_refused(tmp_path):
+    path = write_exposure(tmp_path, "a.fits")
+    with fits.open(path, mode="update") as file:
+        file["SKY"].data = np.zeros((3, 3), np.float32)
+    assert r"has shape (3, 3) and the image (60, 70)" in reason(path)
+
+
+def test_the_same_detector_twice_in_a_visit_is_left_out(tmp_path):
+    paths = [write_exposure(tmp_path, name) for name in ("a.fits", "b.fits")]
+    assert "is of the same visit and detector as" in reason(*paths)
+
+
+def test_detectors_of_a_visit_are_merged_by_number_and_then_by_name(tmp_path):
+    detectors = ["10", "N3", "2", "A1"]
+    paths = [
+        write_exposure(tmp_path, f"{name}.fits", detector=name) for name in detectors
+    ]
+    visit = only_visit(*paths)
+    assert [one.detector for one in visit.exposures] == ["2", "10", "A1", "N3"]
+
+
+def test_visits_keep_the_order_of_their_files(tmp_path):
+    paths = [
+        write_exposure(tmp_path, f"{n}.fits", visit=visit)
+        for n, visit in enumerate([30, 4, 30, 5])
+    ]
+    with fits.open(paths[2], mode="update") as file:
+        file[0].header["DETECTOR"] = "2"
+    visits, skipped = find_visits(paths)
+    assert [visit.identifier for visit in visits] == ["30", "4", "5"]
+    assert skipped == [] and len(visits[0].exposures) == 2
+
+
+# Warping
+
+
+@pytest.mark.parametrize("kernel", ["lanczos3", "lanczos5"])
+def test_a_warp_has_the_stars_where_the_grid_has_them(tmp_path, grid, kernel):
+    path = write_exposure(tmp_path, "a.fits", noise=0, zero_point=25.0)
+    settings = WarpSettings(kernel=kernel, zero_point=27.0)
+    found = warp_visit(only_visit(path), grid, settings)
+    for x, y, flux in exposures.STARS:
+        # An aperture of five widths holds all but 4e-6 of a star.
+        assert flux_at(found.warp.image, x, y) == pytest.approx(flux, rel=1e-3)
+    assert float(found.warp.zero_point) == 27.0
+    assert int(found.detectors["good_pixels"][0]) == np.isfinite(found.warp.image).sum()
+
+
+def test_two_detectors_become_one_warp_and_the_last_one_wins(tmp_path, grid):
+    paths = [
+        write_exposure(tmp_path, "a.fits", noise=0),
+        write_exposure(tmp_path, "b.fits", noise=0, detector="2", offset=(30.2, 5.1)),
+    ]
+    both = warp_visit(only_visit(*paths), grid, WarpSettings())
+    last = warp_visit(only_visit(paths[1]), grid, WarpSettings())
+    covered = np.isfinite(last.warp.image)
+    np.testing.assert_array_equal(both.warp.image[covered], last.warp.image[covered])
+    assert np.isfinite(both.warp.image).sum() > covered.sum()
+    assert both.detectors["detector"].tolist() == ["1", "2"]
+
+
+def test_an_exposure_beside_the_grid_is_left_out(tmp_path, grid):
+    paths = [
+        write_exposure(tmp_path, "a.fits"),
+        write_exposure(tmp_path, "b.fits", detector="2", offset=(500, 0)),
+    ]
+    found = warp_visit(only_visit(*paths), grid, WarpSettings())
+    assert [one.path for one in found.skipped] == [paths[1]]
+    assert "does not overlap the grid" in found.skipped[0].reason
+    assert len(found.used) == 1
+
+
+def test_a_visit_beside_the_grid_gives_no_warp(tmp_path, grid):
+    path = write_exposure(tmp_path, "a.fits", offset=(0, -900))
+    found = warp_visit(only_visit(path), grid, WarpSettings())
+    assert found.warp is None and len(found.detectors) == 0
+
+
+def test_an_exposure_that_cannot_be_decoded_is_left_out(tmp_path, grid):
+    path = write_exposure(tmp_path, "a.fits")
+    with fits.open(path, mode="update") as file:
+        file["SCI"].data[:] = np.nan
+    found = warp_visit(only_visit(path), grid, WarpSettings())
+    assert "has no pixel with data on the grid" in found.skipped[0].reason
+
+
+# Backgrounds
+
+
+def test_a_sky_that_is_still_in_is_measured(tmp_path, grid):
+    path = write_exposure(tmp_path, "a.fits", sky=False, cards={"SKYSUB": False})
+    settings = WarpSettings(mesh=30, zero_point=27.0)
+    found = warp_visit(only_visit(path), grid, settings)
+    empty = found.warp.image[40:, 50:]
+    # 240 pixels of noise 1: their mean is known to 0.07, the cells' to as much.
+    assert abs(float(np.nanmean(empty))) < 0.5
+    kept = warp_visit(only_visit(path), grid, WarpSettings(background="none"))
+    assert float(np.nanmean(kept.warp.image[40:, 50:])) > 0.9 * SKY_LEVEL
+
+
+def test_a_slope_of_the_background_is_followed():
+    y, x = np.mgrid[:200, :160].astype(np.float32)
+    sky = 100 + 0.1 * x + 0.05 * y
+    noise = np.random.default_rng(0).normal(size=sky.shape)
+    bad = np.zeros(sky.shape, bool)
+    image = (sky + noise).astype(np.float32)
+    image[50, 50], bad[50, 50] = np.nan, True
+    found = measure_background(image, bad, mesh=20)
+    assert np.abs(found - sky)[20:-20, 20:-20].max() < 1
+
+
+def test_without_photutils_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "photutils.background", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'jaxcoadd\[sky\]'"):
+        measure_background(np.ones((9, 9), np.float32), np.zeros((9, 9), bool), mesh=3)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"kernel": "lanczos11"}, "no kernel 'lanczos11'; there are lanczos2"),
+        ({"background": "flat"}, "background is 'flat'; it can be one of"),
+        ({"spacing": -1}, "spacing is -1"),
+        ({"mesh": 0}, "mesh 0"),
+        ({"zero_point": 90.0}, "zero_point 90.0 is not above 0"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        WarpSettings(**options)
+
+
+# Files and commands
+
+
+def test_names_of_warps_are_those_of_visits_and_must_differ(tmp_path):
+    paths = [
+        write_exposure(tmp_path, f"{n}.fits", visit=visit)
+        for n, visit in enumerate(["a/b", "..c", "a:b"])
+    ]
+    visits, _ = find_visits(paths)
+    named = [path.name for path in warp_paths(visits[:2], tmp_path)]
+    assert named == ["a_b.fits", "c.fits"]
+    with pytest.raises(io.OutputError, match=r"would both be written to a_b\.fits"):
+        warp_paths(visits, tmp_path)
+
+
+def test_the_command_warps_each_visit_into_a_file(tmp_path, capsys):
+    out = tmp_path / "warps"
+    out.mkdir()
+    paths = [
+        write_exposure(tmp_path, f"{n}.fits", visit=n, seed=n, offset=(n, 0.5))
+        for n in range(2)
+    ]
+    bad = write_exposure(tmp_path, "bad.fits", visit=9, wcs=False)
+    arguments = ("warp", *paths, bad, "--grid", write_grid(tmp_path), "--output", out)
+    assert run(*arguments) == 0
+    captured = capsys.readouterr()
+    assert "left out:" in captured.err and "bad.fits has no WCS" in captured.err
+    assert "2 warps of 64 x 72 pixels" in captured.out
+    warp = io.open_warp(out / "1.fits")
+    assert (warp.identifier, warp.band, warp.unit) == ("1", "r", "nJy")
+    assert io.verify_file(out / "1.fits") == 5
+    assert run(*arguments) == 4
+    assert "0.fits exists" in capsys.readouterr().err
+    assert run(*arguments, "--overwrite", "-q") == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_a_coadd_from_exposures_is_that_of_their_warps(tmp_path, capsys):
+    folder, kept = tmp_path / "in", tmp_path / "warps"
+    folder.mkdir()
+    kept.mkdir()
+    for n in range(3):
+        write_exposure(folder, f"{n}.fits", visit=n, seed=n, offset=(0.3 * n, 0.5))
+    grid = write_grid(tmp_path)
+    source = ("--from-exposures", folder, "--grid", grid)
+    one, two, three = (tmp_path / f"{n}.fits" for n in ("one", "two", "three"))
+    assert run("assemble", *source, "--output", one) == 0
+    assert "3 of 3 warps" in capsys.readouterr().out
+    assert run("assemble", *source, "--output", two, "--keep-warps", kept) == 0
+    assert run("assemble", *sorted(kept.iterdir()), "--output", three) == 0
+    for name, plane in planes_of(one).items():
+        np.testing.assert_array_equal(plane, planes_of(two)[name])
+        np.testing.assert_array_equal(plane, planes_of(three)[name])
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"in", "warps", "grid.fits", "one.fits", "two.fits", "three.fits"}
+    image = planes_of(one)["IMAGE"]
+    x, y, flux = exposures.STARS[1]
+    # Noise of 200 pixels in an aperture, three times: 8 counts of zero point 27.
+    factor = 10 ** (0.4 * 4.4)
+    assert flux_at(image, x, y) / factor == pytest.approx(flux, abs=5 * 8)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ([], 2, "give either warps, or exposures by --from-exposures"),
+        (["w.fits", "--from-exposures", "."], 2, "give either warps, or exposures"),
+        (["--from-exposures", ".", "--dry-run"], 2, "--dry-run does not go with"),
+        (["--from-exposures", "empty"], 3, "empty holds no FITS files"),
+        (["--from-exposures", "in"], 2, "give --grid FILE, or --skymap NAME"),
+        (["--from-exposures", "in", "--grid", "g.fits"], 3, "g.fits does not exist"),
+        (
+            ["--from-exposures", "in", "--grid", "grid.fits", "--kernel", "cubic"],
+            2,
+            "no kernel 'cubic'",
+        ),
+        (
+            ["--from-exposures", "in", "--grid", "grid.fits"],
+            3,
+            "none of the 1 visits has a pixel on the grid",
+        ),
+        (
+            ["--from-exposures", "bad", "--grid", "grid.fits"],
+            3,
+            "none of the 1 exposures can be used",
+        ),
+    ],
+)
+def test_what_cannot_be_coadded_is_said(
+    tmp_path, monkeypatch, capsys, arguments, code, message
+):
+    monkeypatch.chdir(tmp_path)
+    for name in ("in", "empty", "bad"):
+        (tmp_path / name).mkdir()
+    write_exposure(tmp_path / "in", "a.fits", offset=(900, 0))
+    write_exposure(tmp_path / "bad", "a.fits", wcs=False)
+    write_grid(tmp_path)
+    assert run("assemble", *arguments, "--output", "coadd.fits") == code
+    assert message in capsys.readouterr().err
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"in", "empty", "bad", "grid.fits"}
