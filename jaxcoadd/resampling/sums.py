@@ -1,6 +1,7 @@
 """Sums over the pixels around a position, of image and variance, with derivatives."""
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +23,6 @@ _SLICES = lax.GatherDimensionNumbers(
 )
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0,))
 def sum_footprints(
     kernel: AbstractKernel, image: Image, variance: Image, positions: Positions
 ) -> tuple[Image, Image]:
@@ -43,6 +43,11 @@ def sum_footprints(
     Pixels without a weight do not count, NaN or not; in the reverse pass pixels that
     are not finite do not, either.
     """
+    return _sum(kernel, image, variance, positions)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _sum(kernel, image, variance, positions) -> Any:
     n = kernel.half_width
     lanes = 2 if n == 1 else -(-2 * n // 4) * 4
     # A slice at the end of the source must not be moved to fit.
@@ -122,7 +127,7 @@ def _sum_block(kernel, flat, width, lanes, positions):
 
 def _forward(kernel, image, variance, positions):
     saved = image, variance, positions
-    return sum_footprints(kernel, *saved), saved
+    return _sum(kernel, *saved), saved
 
 
 def _backward(kernel, saved, cotangents):
@@ -151,7 +156,10 @@ def _backward(kernel, saved, cotangents):
     by_row, by_column, by_area = (_from_blocks(a, shape) for a in found)
     none = np.zeros(shape, jax.dtypes.float0)
     by_image, by_variance = (s.reshape(image.shape) for s in sums)
-    return by_image, by_variance, Positions(none, none, by_row, by_column, by_area)
+    # Whole parts have no derivative.
+    tree = jax.tree.structure(positions)
+    moves = [none, none, by_row, by_column, by_area]
+    return by_image, by_variance, tree.unflatten(moves)
 
 
 def _sum_taps(
@@ -169,4 +177,4 @@ def _sum_taps(
     return (weights * image).sum((1, 2)), (weights * weights * variance).sum((1, 2))
 
 
-sum_footprints.defvjp(_forward, _backward)
+_sum.defvjp(_forward, _backward)
