@@ -49,7 +49,7 @@ def sum_footprints(
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _sum(kernel, image, variance, positions) -> Any:
     n = kernel.half_width
-    lanes = 2 if n == 1 else -(-2 * n // 4) * 4
+    lanes = -(-n // 2) * 4
     # A slice at the end of the source must not be moved to fit.
     flat = [jnp.pad(plane.reshape(-1), (0, lanes)) for plane in (image, variance)]
     step = partial(_sum_block, kernel, flat, image.shape[1], lanes)
