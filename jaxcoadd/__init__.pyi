@@ -25,6 +25,17 @@ from .masks import remap_mask as remap_mask
 from .masks import union_masks as union_masks
 from .photometry import ChebyshevField as ChebyshevField
 from .photometry import PhotoCalib as PhotoCalib
+from .resampling import Bilinear as Bilinear
+from .resampling import Lanczos as Lanczos
+from .resampling import Nearest as Nearest
+from .resampling import PositionNodes as PositionNodes
+from .resampling import Positions as Positions
+from .resampling import Resampled as Resampled
+from .resampling import as_position_nodes as as_position_nodes
+from .resampling import as_positions as as_positions
+from .resampling import flag_unusable as flag_unusable
+from .resampling import interpolate_positions as interpolate_positions
+from .resampling import resample as resample
 from .sharding import shard_pixels as shard_pixels
 from .spans import SpanSet as SpanSet
 from .spans import apply_alternative_masks as apply_alternative_masks

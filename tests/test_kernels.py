@@ -74,7 +74,7 @@ def test_sums_of_lanczos_have_the_printed_range(n, low, high):
 @pytest.mark.parametrize("n, factor", [(3, 0.89337), (4, 0.91412), (5, 0.93423)])
 def test_mean_factor_of_the_variance_is_the_printed_one(n, factor):
     with jax.enable_x64(True):
-        fraction = (jnp.arange(4000) + 0.5) / 4000
+        fraction = (jnp.arange(4000.0) + 0.5) / 4000
         weights = np.array(Lanczos(n).weights(fraction))
     mean = ((weights**2).sum(0) / weights.sum(0) ** 2).mean()
     assert mean == pytest.approx(factor, abs=6e-6)
@@ -99,7 +99,8 @@ def test_weight_is_precise_next_to_a_pixel_in_32_bits():
     found = np.array(Lanczos(3).weights(jnp.asarray(near)))
     offset, near = np.arange(-2, 4)[:, None], near.astype(float)
     expected = np.sinc(offset - near) * np.sinc((offset - near) / 3)
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    # Where a weight passes through 0 it is precise to a part of the largest one.
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("kernel", ALL, ids=repr)

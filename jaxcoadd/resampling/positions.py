@@ -18,6 +18,7 @@ Coordinates = Float[Array | np.ndarray, "2 y x"]
 
 # Positions farther off, or none at all, are here: outside of every image.
 _NOWHERE = np.int32(-(2**30))
+_FAR = 2.0**30
 
 
 class Positions(eqx.Module):
@@ -98,7 +99,7 @@ def _split(here, left, lower, numpy, dtype, base=None):
     """
     signed = left[1] * lower[0] - left[0] * lower[1]
     known = numpy.isfinite(signed) & (signed != 0)
-    known = known & (numpy.abs(here) < -_NOWHERE).all(axis=0)
+    known = known & (numpy.abs(here) < _FAR).all(axis=0)
     here = numpy.where(known, here, 0)
     whole = numpy.floor(here)
     fraction = here - whole
@@ -176,7 +177,7 @@ def as_position_nodes(
         [numpy.stack([row[..., :-1], row[..., 1:]]) for row in (low, high)]
     )
     whole = numpy.floor((corners[0, 0] + corners[1, 1]) / 2)
-    whole = numpy.where(numpy.abs(whole) < -_NOWHERE, whole, 0)
+    whole = numpy.where(numpy.abs(whole) < _FAR, whole, 0)
     return PositionNodes(
         whole=jnp.asarray(whole.astype(np.int32)),
         corners=jnp.asarray(corners - whole, known if dtype is None else dtype),

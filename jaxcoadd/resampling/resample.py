@@ -57,7 +57,7 @@ def resample(
     no_data: int = _NO_DATA,
     conserve: str = "flux",
 ) -> Resampled:
-    """Interpolate an image, its variance and its mask to the positions of other pixels.
+    """Interpolate an image, its variance and its mask to the pixels of another grid.
 
     Parameters
     ----------
@@ -104,6 +104,8 @@ def resample(
     Array([1., 1., 1.], dtype=float32)
     """
     _check(image, variance, mask, kernel, mask_kernel, conserve)
+    if mask_kernel == kernel:
+        mask_kernel = None  # the same bits, and fewer cases
     n, (height, width) = kernel.half_width, image.shape
     row, column = positions.row, positions.column
     inside = (n - 1 <= row) & (row < height - n) & (n - 1 <= column)

@@ -1,6 +1,7 @@
 """Sums over the pixels around a position, of image and variance, with derivatives."""
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +23,6 @@ _SLICES = lax.GatherDimensionNumbers(
 )
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0,))
 def sum_footprints(
     kernel: AbstractKernel, image: Image, variance: Image, positions: Positions
 ) -> tuple[Image, Image]:
@@ -43,8 +43,13 @@ def sum_footprints(
     Pixels without a weight do not count, NaN or not; in the reverse pass pixels that
     are not finite do not, either.
     """
+    return _sum(kernel, image, variance, positions)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _sum(kernel, image, variance, positions) -> Any:
     n = kernel.half_width
-    lanes = 2 if n == 1 else -(-2 * n // 4) * 4
+    lanes = -(-n // 2) * 4
     # A slice at the end of the source must not be moved to fit.
     flat = [jnp.pad(plane.reshape(-1), (0, lanes)) for plane in (image, variance)]
     step = partial(_sum_block, kernel, flat, image.shape[1], lanes)
@@ -122,19 +127,19 @@ def _sum_block(kernel, flat, width, lanes, positions):
 
 def _forward(kernel, image, variance, positions):
     saved = image, variance, positions
-    return sum_footprints(kernel, *saved), saved
+    return _sum(kernel, *saved), saved
 
 
 def _backward(kernel, saved, cotangents):
     image, variance, positions = saved
     width, side = image.shape[1], jnp.arange(2 * kernel.half_width, dtype=jnp.int32)
-    flat = [plane.reshape(-1) for plane in (image, variance)]
+    flat = [jnp.asarray(plane).reshape(-1) for plane in (image, variance)]
     blocks = _in_blocks(positions, "edge"), _in_blocks(cotangents, "constant")
 
     def step(sums, block):
         positions, given = block
         at = _corner(kernel, positions, width)[:, None, None]
-        at = at + (width * side[:, None] + side)
+        at = at + (width * side[:, None] + side[None])[None]
         taps = [f.at[at].get(mode="clip") for f in flat]
         taps = [jnp.where(jnp.isfinite(t), t, 0) for t in taps]
         real = positions.row_fraction, positions.column_fraction, positions.area
@@ -151,7 +156,10 @@ def _backward(kernel, saved, cotangents):
     by_row, by_column, by_area = (_from_blocks(a, shape) for a in found)
     none = np.zeros(shape, jax.dtypes.float0)
     by_image, by_variance = (s.reshape(image.shape) for s in sums)
-    return by_image, by_variance, Positions(none, none, by_row, by_column, by_area)
+    # Whole parts have no derivative.
+    tree = jax.tree.structure(positions)
+    moves = [none, none, by_row, by_column, by_area]
+    return by_image, by_variance, tree.unflatten(moves)
 
 
 def _sum_taps(
@@ -169,4 +177,4 @@ def _sum_taps(
     return (weights * image).sum((1, 2)), (weights * weights * variance).sum((1, 2))
 
 
-sum_footprints.defvjp(_forward, _backward)
+_sum.defvjp(_forward, _backward)

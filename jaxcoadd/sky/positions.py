@@ -73,7 +73,8 @@ def _check_sky(source, target):
             )
     for what in ("world_axis_physical_types", "world_axis_units"):
         one, other = (list(getattr(w, what, ())) for w in (source, target))
-        if one != other:
+        # A unit that is not given is the usual one.
+        if one != other and all(one) and all(other):
             raise ValueError(
                 f"source and target differ in {what}: {one} and {other}; "
                 "bring both to one kind of coordinates"
