@@ -37,7 +37,8 @@ class Box:
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns, as of an array."""
-        return self.size[::-1]
+        columns, rows = self.size
+        return rows, columns
 
     @property
     def is_empty(self) -> bool:

@@ -23,7 +23,7 @@ class AbstractPatches(abc.ABC):
 
     @abc.abstractmethod
     def outer_box(self, inner: Box, tract: Box) -> Box:
-        """Return the outer box of a patch, given its inner box and that of the tract."""
+        """Return the outer box of a patch, given its inner box and its tract's box."""
 
     @abc.abstractmethod
     def identity(self) -> bytes:

@@ -12,6 +12,8 @@ from jaxcoadd.sky.layouts import TractLayout
 from jaxcoadd.sky.maps import AbstractSkyMap, every_tract, nearest_center
 from jaxcoadd.sky.tracts import Tract, tract_by_radius
 
+_LAYOUT = TractLayout()
+
 
 @dataclasses.dataclass(frozen=True)
 class DiscreteSkyMap(AbstractSkyMap):
@@ -36,7 +38,7 @@ class DiscreteSkyMap(AbstractSkyMap):
     ra: tuple[float, ...]
     dec: tuple[float, ...]
     radius: tuple[float, ...]
-    layout: TractLayout = TractLayout()
+    layout: TractLayout = _LAYOUT
 
     def __post_init__(self):
         """Refuse what is no list of circles."""

@@ -12,6 +12,8 @@ from jaxcoadd.sky.layouts import TractLayout
 from jaxcoadd.sky.maps import AbstractSkyMap, every_tract, nearest_center
 from jaxcoadd.sky.tracts import Tract, tract_by_vertices
 
+_LAYOUT = TractLayout(projection="CEA")
+
 
 @dataclasses.dataclass(frozen=True)
 class EquatorialSkyMap(AbstractSkyMap):
@@ -34,15 +36,15 @@ class EquatorialSkyMap(AbstractSkyMap):
 
     count: int = 4
     dec_range: tuple[float, float] = (-1.25, 1.25)
-    layout: TractLayout = TractLayout(projection="CEA")
+    layout: TractLayout = _LAYOUT
 
     def __post_init__(self):
         """Refuse what is no band."""
         south, north = self.dec_range
         if self.count < 1 or not -90 <= south < north <= 90:
             raise SkyMapError(
-                f"no band of {self.count} tracts from {south} to {north} degrees; it is "
-                "1 tract or more, and declinations from -90 to 90"
+                f"no band of {self.count} tracts from {south} to {north} degrees; "
+                "it is 1 tract or more, and declinations from -90 to 90"
             )
 
     @property

@@ -16,6 +16,8 @@ from jaxcoadd.sky.tracts import Tract, tract_by_vertices
 
 _MAX_LOG2_SIDE = 12
 
+_LAYOUT = TractLayout(rotation=45.0)
+
 
 @dataclasses.dataclass(frozen=True)
 class HealpixSkyMap(AbstractSkyMap):
@@ -40,7 +42,7 @@ class HealpixSkyMap(AbstractSkyMap):
 
     log2_side: int = 0
     nest: bool = False
-    layout: TractLayout = TractLayout(rotation=45.0)
+    layout: TractLayout = _LAYOUT
 
     def __post_init__(self):
         """Refuse more pixels than can be numbered in 32 bits."""

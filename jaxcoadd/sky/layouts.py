@@ -10,6 +10,8 @@ from jaxcoadd.sky.builders import AbstractPatches, LegacyPatches
 from jaxcoadd.sky.errors import SkyMapError
 from jaxcoadd.sky.projections import make_wcs
 
+_PATCHES = LegacyPatches()
+
 
 @dataclasses.dataclass(frozen=True)
 class TractLayout:
@@ -39,7 +41,7 @@ class TractLayout:
     pixel_scale: float = 0.333
     tract_overlap: float = 1.0
     rotation: float = 0.0
-    patches: AbstractPatches = LegacyPatches()
+    patches: AbstractPatches = _PATCHES
 
     def __post_init__(self):
         """Refuse what is no projection."""

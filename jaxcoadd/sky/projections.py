@@ -47,10 +47,10 @@ def to_pixels(wcs: WCS, positions) -> np.ndarray:
 
     NaN where a position cannot be projected.
     """
-    return wcs.wcs_world2pix(np.reshape(positions, (-1, 2)), 0)
+    return np.asarray(wcs.wcs_world2pix(np.reshape(positions, (-1, 2)), 0))
 
 
 def to_sky(wcs: WCS, points) -> np.ndarray:
     """Return RA from 0 to 360 and Dec, in degrees, of pixels (x, y), one a row."""
-    sky = wcs.wcs_pix2world(np.reshape(points, (-1, 2)), 0)
+    sky = np.asarray(wcs.wcs_pix2world(np.reshape(points, (-1, 2)), 0))
     return np.stack([sky[:, 0] % 360, sky[:, 1]], axis=-1)

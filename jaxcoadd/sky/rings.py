@@ -15,6 +15,8 @@ from jaxcoadd.sky.tracts import Tract, tract_by_radius
 
 _TURN = 2 * np.pi
 
+_LAYOUT = TractLayout()
+
 
 @dataclasses.dataclass(frozen=True)
 class RingsSkyMap(AbstractSkyMap):
@@ -31,8 +33,8 @@ class RingsSkyMap(AbstractSkyMap):
     version
         1, or 0 for the numbers of maps that were stored before 2018: from the second
         ring on the first number of a ring is one more tract of the ring before, at the
-        RA of its first one, so that the first tract of the northernmost ring is missing.
-        `find_tract` gives the numbers of version 1 in both.
+        RA of its first one. The first tract of the northernmost ring is missing, and
+        what it owns is given to the north pole.
 
     Raises
     ------
@@ -47,7 +49,7 @@ class RingsSkyMap(AbstractSkyMap):
 
     ring_count: int
     ra_start: float = 0.0
-    layout: TractLayout = TractLayout()
+    layout: TractLayout = _LAYOUT
     version: int = 1
 
     def __post_init__(self):
@@ -81,7 +83,7 @@ class RingsSkyMap(AbstractSkyMap):
         return int(self._ring_starts[-1]) + 2
 
     def ring_of(self, number: int) -> tuple[int, int]:
-        """Return the ring of a tract, from -1 for the south pole, and its place in it."""
+        """Return the ring of a tract, -1 for the south pole, and its place in it."""
         if number == 0:
             return -1, 0
         if number == self.tract_count - 1:
@@ -124,7 +126,7 @@ class RingsSkyMap(AbstractSkyMap):
         ra, dec = check_positions(ra, dec)
         cap = self.ring_size / 2 - np.pi / 2
         ring = self._ring_at(dec)
-        number = 1 + self._ring_starts[ring] + self._place_at(ra, ring)
+        number = self._number_at(ring, self._place_at(ra, ring))
         north = np.where(np.radians(dec) > -cap, self.tract_count - 1, number)
         return np.where(np.radians(dec) < cap, 0, north)
 
@@ -149,10 +151,17 @@ class RingsSkyMap(AbstractSkyMap):
         for ring in range(max(middle - 1, 0), min(middle + 2, self.ring_count)):
             place, length = int(self._place_at(ra, ring)), self.ring_lengths[ring]
             for near in (place - 1, place, place + 1):
-                yield int(1 + self._ring_starts[ring] + near % length)
+                yield int(self._number_at(ring, near % length))
+
+    def _number_at(self, ring: Any, place: Any) -> np.ndarray:
+        """Return the numbers of tracts by their rings and their places in them."""
+        if self.version == 0:
+            goes_on = (np.equal(place, 0)) & (np.greater(ring, 0))
+            place = np.where(goes_on, self.ring_lengths[ring], place)
+        return 1 + self._ring_starts[ring] + place
 
     def _ring_at(self, dec: Any) -> np.ndarray:
-        """Return the ring at declinations, the outermost ones for those of the poles."""
+        """Return the ring at declinations, the nearest one at the poles."""
         south = self.ring_size / 2 - np.pi / 2
         rings = np.floor((np.radians(dec) - south) / self.ring_size).astype(int)
         return np.clip(rings, 0, self.ring_count - 1)

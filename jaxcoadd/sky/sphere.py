@@ -19,10 +19,15 @@ def unit_vectors(ra, dec) -> np.ndarray:
 
 
 def sky_positions(vectors: np.ndarray) -> np.ndarray:
-    """Return RA from 0 to 360 and Dec in degrees, on the last axis, of vectors."""
+    """Return RA from 0 to 360 and Dec in degrees, on the last axis, of vectors.
+
+    RA is 0 at the poles, where rounding would make it anything.
+    """
     x, y, z = np.moveaxis(vectors, -1, 0)
-    ra = np.degrees(np.arctan2(y, x)) % 360
-    return np.stack([ra, np.degrees(np.arctan2(z, np.hypot(x, y)))], axis=-1)
+    across = np.hypot(x, y)
+    at_pole = across < _ROUNDING * np.abs(z)
+    ra = np.where(at_pole, 0.0, np.degrees(np.arctan2(y, x)) % 360)
+    return np.stack([ra, np.degrees(np.arctan2(z, across))], axis=-1)
 
 
 def points_around(ra: float, dec: float, distance: float, bearings) -> np.ndarray:
@@ -70,8 +75,8 @@ def hulls_overlap(first, second) -> bool:
 
     Notes
     -----
-    Two convex polygons in one hemisphere are apart exactly if an edge of one of them has
-    the other one on its outer side. Libraries of polygons work in the plane, where
+    Two convex polygons in one hemisphere are apart exactly if an edge of one of them
+    has the other one on its outer side. Libraries of polygons work in the plane, where
     neither poles nor RA 0 nor great circles are what they are here, so these lines are
     our own. LSST asks the same of the convex polygons of sphgeom.
 

@@ -367,7 +367,9 @@ def tract_by_vertices(
     tangent = center if tangent is None else tangent
     points, half = vertices, layout.tract_overlap / 2
     if half:
-        points = np.concatenate([points_around(*v, half, _BEARINGS) for v in vertices])
+        points = np.concatenate(
+            [points_around(ra, dec, half, _BEARINGS) for ra, dec in vertices]
+        )
     region = tuple((float(ra), float(dec)) for ra, dec in vertices)
     return _tract_around(
         points, layout, number=number, center=center, tangent=tangent, region=region
