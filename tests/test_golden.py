@@ -16,6 +16,8 @@ COVERED = (
     "interp",
     "online",
     "real",
+    "select",
+    "skymap",
     "stack",
     "warp",
     "weight",
