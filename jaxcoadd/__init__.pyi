@@ -1,5 +1,6 @@
 from . import io as io
 from . import reference as reference
+from . import sky as sky
 from .accumulation import CoaddSums as CoaddSums
 from .accumulation import accumulate as accumulate
 from .accumulation import accumulate_stack as accumulate_stack
@@ -14,6 +15,13 @@ from .coadds import CoaddConfig as CoaddConfig
 from .coadds import coadd as coadd
 from .coadds import finish as finish
 from .coadds import stack_pixels as stack_pixels
+from .exposures import Exposure as Exposure
+from .exposures import calibrate_exposure as calibrate_exposure
+from .exposures import draw_noise as draw_noise
+from .exposures import merge_detectors as merge_detectors
+from .exposures import subtract_background as subtract_background
+from .exposures import typical_variance as typical_variance
+from .exposures import warp_exposure as warp_exposure
 from .interpolation import fallback_value as fallback_value
 from .interpolation import interpolate_over as interpolate_over
 from .masks import LSST_PLANES as LSST_PLANES

@@ -211,7 +211,7 @@ def test_without_photutils_the_extra_is_named(monkeypatch):
     [
         ({"kernel": "lanczos11"}, "no kernel 'lanczos11'; there are lanczos2"),
         ({"background": "flat"}, "background is 'flat'; it can be one of"),
-        ({"spacing": -1}, "spacing is -1"),
+        ({"spacing": 0}, "spacing is 0"),
         ({"mesh": 0}, "mesh 0"),
         ({"zero_point": 90.0}, "zero_point 90.0 is not above 0"),
     ],

@@ -182,7 +182,7 @@ def node_coordinates(
     -------
     Float[np.ndarray, "2 y x"]
         Rows and columns of the source, at the target rows and columns -1,
-        ``spacing - 1``, and so on, and at the last ones.
+        ``spacing - 1``, and so on, and at the last ones; NaN where the map folds.
     """
     if min(shape) < 1 or spacing < 1:
         raise ValueError(
@@ -191,7 +191,8 @@ def node_coordinates(
     rows, columns = (_nodes(length, spacing) for length in shape)
     x, y = np.meshgrid(columns + target_origin[0], rows + target_origin[1])
     found_x, found_y = (np.asarray(a, float) for a in mapping(x, y))
-    return np.stack([found_y - source_origin[1], found_x - source_origin[0]])
+    nodes = np.stack([found_y - source_origin[1], found_x - source_origin[0]])
+    return _without_folds(nodes)
 
 
 def _nodes(length, spacing):

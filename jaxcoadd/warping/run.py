@@ -16,8 +16,8 @@ from jaxcoadd.exposures import (
 )
 from jaxcoadd.io import Grid, InputError
 from jaxcoadd.io.exposure_files import ExposureFile
-from jaxcoadd.resampling import as_positions
-from jaxcoadd.sky.positions import pixel_coordinates
+from jaxcoadd.resampling import as_position_nodes, interpolate_positions
+from jaxcoadd.sky import node_coordinates, pixel_mapping
 from jaxcoadd.warping.backgrounds import background_of
 from jaxcoadd.warping.settings import WarpSettings, kernel_of
 from jaxcoadd.warping.visits import Skipped, Visit
@@ -50,11 +50,12 @@ class WarpedVisit:
     skipped: tuple[Skipped, ...]
 
 
-@partial(jax.jit, static_argnames=("kernel", "conserve"))
-def _warp(exposure, background, positions, zero_point, *, kernel, conserve="flux"):
+@partial(jax.jit, static_argnames="kernel")
+def _warp(exposure, background, nodes, zero_point, *, kernel):
+    positions = interpolate_positions(nodes)
     exposure = subtract_background(exposure, background)
     exposure = calibrate_exposure(exposure, zero_point)
-    return warp_exposure(exposure, positions, kernel, conserve=conserve)
+    return warp_exposure(exposure, positions, kernel)
 
 
 _merge = jax.jit(merge_detectors)
@@ -98,16 +99,15 @@ def warp_visit(visit: Visit, grid: Grid, settings: WarpSettings) -> WarpedVisit:
 def _warp_detector(file: ExposureFile, grid: Grid, settings: WarpSettings) -> Warp:
     """Warp one exposure; `InputError` if that is not possible, or brings no pixel."""
     exposure = file.read()
-    coordinates = pixel_coordinates(
-        file.pixels.wcs, grid.wcs, grid.shape, spacing=settings.spacing
-    )
-    if not _overlaps(coordinates, file.pixels.shape):
+    mapping = pixel_mapping(file.pixels.wcs, grid.wcs)
+    coordinates = node_coordinates(mapping, grid.shape, spacing=settings.spacing)
+    if not _may_overlap(coordinates, file.pixels.shape):
         raise InputError(f"{file.path} does not overlap the grid; leave it out")
     background = background_of(file, exposure, settings)
     warp = _warp(
         exposure,
         jnp.zeros_like(exposure.image) if background is None else background,
-        as_positions(coordinates),
+        as_position_nodes(coordinates, shape=grid.shape, spacing=settings.spacing),
         settings.zero_point,
         kernel=kernel_of(settings.kernel),
     )
@@ -118,13 +118,13 @@ def _warp_detector(file: ExposureFile, grid: Grid, settings: WarpSettings) -> Wa
     return warp
 
 
-def _overlaps(coordinates: np.ndarray, shape: tuple[int, int]) -> bool:
-    """Tell whether any pixel of the grid is on the detector."""
-    rows, columns = coordinates
-    height, width = shape
-    with np.errstate(invalid="ignore"):
-        inside = (rows > 0) & (rows < height - 1) & (columns > 0)
-        return bool((inside & (columns < width - 1)).any())
+def _may_overlap(nodes: np.ndarray, shape: tuple[int, int]) -> bool:
+    """Tell whether the grid, seen from the detector, reaches its rows and columns."""
+    known = np.isfinite(nodes).all(axis=0)
+    if not known.any():
+        return False
+    low, high = (limit(nodes[:, known], axis=1) for limit in (np.min, np.max))
+    return bool(((high > 0) & (low < np.array(shape) - 1)).all())
 
 
 def _rows(used: list[ExposureFile], n_good: np.ndarray | list[int]) -> Table:

@@ -18,7 +18,7 @@ class WarpSettings:
     kernel
         ``lanczos3``, or another order, ``bilinear`` or ``nearest``.
     spacing
-        Pixels between which positions are interpolated; 0: none are.
+        Pixels between which positions are interpolated; 1: none are.
     zero_point
         AB magnitude of one count of the warps: 31.4 for nanojansky.
     background
@@ -50,10 +50,9 @@ class WarpSettings:
             raise ValueError(
                 f"background is {self.background!r}; it can be one of {BACKGROUNDS}"
             )
-        if self.spacing < 0 or self.mesh < 1:
+        if self.spacing < 1 or self.mesh < 1:
             raise ValueError(
-                f"spacing is {self.spacing} and mesh {self.mesh}; the first must be 0 "
-                "or more, the second positive"
+                f"spacing is {self.spacing} and mesh {self.mesh}; both must be positive"
             )
         if not 0 < self.zero_point <= 60:
             raise ValueError(
