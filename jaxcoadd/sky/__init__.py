@@ -1,0 +1,1 @@
+"""The sky: what needs coordinates, on the host and in double precision."""
