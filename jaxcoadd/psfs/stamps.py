@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from jaxcoadd.arrays import Image
+from jaxcoadd.arrays import Image, Region
 from jaxcoadd.resampling import Lanczos
 
 Position = Float[Array, "2"]
@@ -223,11 +223,10 @@ def normalise(stamp: Image) -> Image:
     return jnp.where(total == 0, jnp.nan, stamp / jnp.where(total == 0, 1, total))
 
 
-def is_within(shape: tuple[int, int], half_size: HalfSize) -> Float[Array, "y x"]:
-    """Return 1 for the pixels up to a half size from the middle one, and 0 beyond."""
+def is_within(shape: tuple[int, ...], half_size: HalfSize) -> Region:
+    """Tell which pixels are at most a half size from the middle one."""
     rows, columns = (jnp.abs(jnp.arange(n) - n // 2) for n in shape)
-    inside = (rows <= half_size[0])[:, None] & (columns <= half_size[1])[None]
-    return inside.astype(jnp.result_type(float))
+    return (rows <= half_size[0])[:, None] & (columns <= half_size[1])[None]
 
 
 def shift_stamp(stamp: Image, fraction: Position, half_size: HalfSize) -> Image:
@@ -258,7 +257,7 @@ def shift_stamp(stamp: Image, fraction: Position, half_size: HalfSize) -> Image:
     # Some devices would round the factors of a matrix product to fewer digits.
     across = jnp.matmul(stamp, columns.T, precision="highest")
     shifted = jnp.matmul(rows, across, precision="highest")
-    return jnp.where(is_within(stamp.shape, half_size) == 1, shifted, 0)
+    return jnp.where(is_within(stamp.shape, half_size), shifted, 0)
 
 
 def _shift_matrix(shift: Float[Array, ""], size: int) -> Float[Array, "to of"]:

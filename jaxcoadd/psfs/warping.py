@@ -155,8 +155,7 @@ def warp_psf(
         for axis in (0, 1)
     )
     found = _resample(image, half_size, x, y, kernel, kernel.half_width + 1)
-    within = is_within(size, warped_half_size) == 1
-    return normalise(jnp.where(within, found, 0))
+    return normalise(jnp.where(is_within(size, warped_half_size), found, 0))
 
 
 def warp_psf_to_cell(
