@@ -15,6 +15,7 @@ COVERED = (
     "helpers",
     "interp",
     "online",
+    "psf",
     "real",
     "select",
     "skymap",

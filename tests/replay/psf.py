@@ -1,0 +1,269 @@
+"""Point-spread functions of warps and coadds, recorded from another pipeline."""
+
+import functools
+import json
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from astropy.wcs import WCS
+
+from jaxcoadd.assembly.coadd_psf import (
+    CoaddPsf,
+    NoInputsError,
+    PsfInput,
+    see_from_pixels,
+)
+from jaxcoadd.psfs import (
+    CachedKernel,
+    LargeTransformError,
+    PsfSamples,
+    StampPsf,
+    coadd_psf_at,
+    make_stamp_psf,
+    pixel_fraction,
+    psf_kernel_at,
+    shift_stamp,
+    stack_psfs,
+)
+from jaxcoadd.resampling import Bilinear, Lanczos, Nearest
+from jaxcoadd.sky.psf_inputs import (
+    InputRegion,
+    NoAveragePositionError,
+    affine_maps,
+    source_positions,
+)
+
+# From the recorded maps, in parts of the largest pixel, by which a stamp changes in a
+# pixel at most: sums of 100 products, and offsets of up to 50 pixels, both known to
+# 100 * 2**-53; the source position is another sum of three numbers (see _allowed).
+# In 32 bits the source position is split before it is rounded, but not the offsets.
+SUMS = 100
+
+# From the WCS: where the recorded derivatives are good to 1e-8, by the recipe.
+GOOD_DERIVATIVE = FROM_WCS = 1e-8
+# Positions come from degrees, which are rounded by 6e-14: 1e-9 pixels on the sky.
+POSITION = 1e-8
+
+KERNELS = {"bilinear": Bilinear, "nearest": Nearest}
+
+
+def replay(path: Path, precision: int) -> None:
+    """Compare kernel images, boxes, images and errors of one recorded case."""
+    with np.load(path) as file:
+        case = dict(file)
+    params = json.loads(str(case["params"]))
+    kinds = {"plain": _replay_plain, "warped": _replay_warped, "coadd": _replay_coadd}
+    kinds[params["kind"]](case, params, precision)
+
+
+def _replay_plain(case, params, precision):
+    psf = _psf(case, 0, params)
+    positions = jnp.asarray(case["positions"])
+    drawn = jax.jit(jax.vmap(psf_kernel_at, (None, 0)))(psf, positions)
+    allowed = _allowed(np.zeros(1), precision)
+    for n, found in enumerate(drawn):
+        box = case["out_kernel_box"][n]
+        _check_stamp(found, case["out_kernel"][n], box, allowed)
+    _replay_images(case, drawn, allowed)
+
+
+def _replay_warped(case, params, precision):
+    psf = _psf(case, 0, params)
+    maps = case["dest_to_src"][:, None]
+    used = np.ones(maps.shape[:2], bool)
+    _replay_maps(case, params, [psf], np.ones(1), maps, used, precision)
+
+
+def _replay_coadd(case, params, precision):
+    components = params["components"]
+    psfs = [_psf(case, k, item) for k, item in enumerate(components)]
+    coadd = CoaddPsf(
+        _wcs(params["coadd_wcs"]),
+        [_input(psf, item, params) for psf, item in zip(psfs, components, strict=True)],
+        _kernel(params),
+    )
+    _replay_geometry(coadd, case)
+    if str(case["construct_error"]):
+        with pytest.raises(NoAveragePositionError):
+            coadd.average_position()
+        return
+    average = coadd.average_position()
+    np.testing.assert_allclose(average, case["out_avg"], rtol=0, atol=POSITION)
+    weights = np.array([item["weight"] for item in components])
+    maps, used = case["dest_to_src"], case["used"]
+    _replay_maps(case, params, psfs, weights, maps, used, precision)
+    _replay_from_wcs(coadd, case, precision)
+
+
+def _replay_geometry(coadd, case):
+    """Compare who covers what, from where, and the exact derivatives."""
+    positions = case["positions"]
+    for k, item in enumerate(coadd.inputs):
+        found = source_positions(coadd.wcs, item.region.wcs, positions)
+        np.testing.assert_allclose(found, case["src_pos"][:, k], rtol=0, atol=POSITION)
+        np.testing.assert_array_equal(item.region.contains(found), case["used"][:, k])
+        maps = affine_maps(coadd.wcs, item.region.wcs, positions)
+        error = np.abs(maps - case["dest_to_src"][:, k])[:, :, :2].max(axis=(1, 2))
+        # What is left is the recorded error of the recorded derivatives.
+        off = np.abs(error - case["aux_jacobian_error"][:, k])
+        assert off.max() < 1e-9
+        middle = np.array([item.average], float)
+        average = source_positions(item.region.wcs, coadd.wcs, middle)[0]
+        np.testing.assert_allclose(average, case["comp_avg"][k], rtol=0, atol=POSITION)
+
+
+def _replay_maps(case, params, psfs, weights, maps, used, precision):
+    """Draw the kernel images from the recorded maps, all in the largest size."""
+    too_large = ["large transform" in str(error) for error in case["out_error"]]
+    for n in np.flatnonzero(too_large):
+        with pytest.raises(LargeTransformError):
+            _samples(psfs, maps[n], used[n], case["positions"][n], weights)
+    if any(too_large):
+        return
+    samples = [
+        _samples(psfs, *row, weights)
+        for row in zip(maps, used, case["positions"], strict=True)
+    ]
+    samples = jax.tree.map(lambda *leaves: np.stack(leaves), *samples)
+    halves = np.where(used[..., None], samples.half_size, 0).max(axis=1)
+    size = tuple(int(n) for n in 2 * halves.max(axis=0) + 1)
+    stamps, has_input = _draw(stack_psfs(psfs), samples, _kernel(params), size=size)
+    errors = case["out_error"].astype(str) != ""
+    np.testing.assert_array_equal(has_input, ~errors)
+    assert np.all(np.isnan(stamps[errors]))
+    drawn = [_cut(stamp, 2 * h + 1) for stamp, h in zip(stamps, halves, strict=True)]
+    allowed = _allowed(samples.position[used], precision)
+    for n in np.flatnonzero(~errors):
+        box = case["out_kernel_box"][n]
+        _check_stamp(drawn[n], case["out_kernel"][n], box, allowed)
+        np.testing.assert_array_equal(case["out_bbox"][n], box)
+    _replay_images(case, drawn, allowed)
+
+
+@functools.partial(jax.jit, static_argnames="size")
+def _draw(psfs, samples, kernel, *, size):
+    draw = functools.partial(coadd_psf_at, psfs, kernel=kernel, size=size)
+    return jax.lax.map(draw, samples)
+
+
+def _allowed(sources, precision):
+    """Bound the rounding of sums, and of the sum that is the source position."""
+    sums = SUMS * 2.0 ** -(53 if precision == 64 else 24)
+    return sums + 1.5 * np.spacing(np.abs(sources).max(initial=0))
+
+
+def _samples(psfs, maps, used, position, weights) -> PsfSamples:
+    """See all inputs from one position."""
+    fields = [
+        see_from_pixels(one[None], position[None], np.asarray(psf.half_size))
+        for one, psf in zip(maps, psfs, strict=True)
+    ]
+    gather = {
+        name: np.concatenate([field[name] for field in fields]) for name in fields[0]
+    }
+    return PsfSamples(**gather, weight=weights, used=used)
+
+
+def _replay_images(case, drawn, allowed):
+    """Move the kernel images to where the positions lie between pixels."""
+    for m, n in enumerate(case["out_image_at"]):
+        if str(case["out_image_error"][m]):
+            assert str(case["out_error"][n])
+            continue
+        fraction = jnp.asarray(np.asarray(pixel_fraction(case["positions"][n])))
+        half_size = jnp.array([n // 2 for n in drawn[n].shape])
+        moved = _shift(drawn[n], fraction, half_size)
+        pixels = np.floor(case["positions"][n] + 0.5).astype(int)
+        x0, y0, width, height = case["out_image_box"][m]
+        assert (x0, y0) == (pixels[0] - width // 2, pixels[1] - height // 2)
+        assert moved.shape == (height, width)
+        _assert_near(moved, case["out_image"][m][:height, :width], allowed)
+
+
+_shift = jax.jit(shift_stamp)
+
+
+def _replay_from_wcs(coadd, case, precision):
+    """Draw them from the WCS alone, where the recorded derivatives are good."""
+    found = coadd.kernels(case["positions"])
+    allowed = max(FROM_WCS, _allowed(np.zeros(1), precision))
+    errors = np.where(case["used"], case["aux_jacobian_error"], 0).max(axis=1)
+    for n, position in enumerate(case["positions"]):
+        assert found.has_input[n] == (not str(case["out_error"][n]))
+        if not found.has_input[n]:
+            assert np.all(np.isnan(found.pixels[n]))
+            if n < 3:
+                with pytest.raises(NoInputsError):
+                    coadd.kernel_at(position)
+            continue
+        if errors[n] < GOOD_DERIVATIVE:
+            _, _, width, height = case["out_kernel_box"][n]
+            assert (2 * found.half_sizes[n] + 1).tolist() == [height, width]
+            recorded = case["out_kernel"][n][:height, :width]
+            _assert_near(_cut(found.pixels[n], (height, width)), recorded, allowed)
+
+
+def _cut(stamp, size):
+    """Leave out the padding."""
+    rows, columns = ((full - n) // 2 for full, n in zip(stamp.shape, size, strict=True))
+    return stamp[rows : stamp.shape[0] - rows, columns : stamp.shape[1] - columns]
+
+
+def _check_stamp(found, recorded, box, allowed):
+    """Compare a kernel image and its box."""
+    x0, y0, width, height = box
+    assert (x0, y0) == (-(width // 2), -(height // 2))
+    assert found.shape == (height, width)
+    _assert_near(found, recorded[:height, :width], allowed)
+
+
+def _assert_near(found, recorded, allowed):
+    """Compare in parts of the largest pixel; what is not finite must not be."""
+    if not np.isfinite(recorded).all():
+        assert not np.isfinite(recorded).any()
+        assert not np.isfinite(found).any()
+        return
+    np.testing.assert_allclose(
+        found, recorded, rtol=0, atol=allowed * np.abs(recorded).max()
+    )
+
+
+def _psf(case, k, item) -> StampPsf:
+    return make_stamp_psf(case[f"stamps_{k}"], item["spatial"])
+
+
+def _input(psf, item, params) -> PsfInput:
+    x0, y0, width, height = item["box"]
+    polygon = None if item["polygon"] is None else np.array(item["polygon"])
+    box = (x0, y0, x0 + width - 1, y0 + height - 1)
+    return PsfInput(
+        psf,
+        InputRegion(_wcs(item["wcs"]), box, polygon),
+        weight=item["weight"],
+        n_pixels=item["goodpix"] if params["goodpix"] else 1,
+        average=tuple(item["avg"]),
+    )
+
+
+@functools.cache
+def _named_kernel(name):
+    return KERNELS[name]() if name in KERNELS else Lanczos(int(name[7:]))
+
+
+def _kernel(params):
+    kernel = _named_kernel(params["kernel"])
+    size = params["cacheSize"]
+    return CachedKernel(kernel, size) if size else kernel
+
+
+def _wcs(header) -> WCS:
+    wcs = WCS(naxis=2)
+    wcs.wcs.crpix = np.array(header["crpix"]) + 1
+    wcs.wcs.crval = header["crval"]
+    wcs.wcs.cd = header["cd"]
+    wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
+    wcs.wcs.set()
+    return wcs
