@@ -353,6 +353,7 @@ def test_nodes_that_are_none_have_no_data():
     np.testing.assert_array_equal(found.inside, inside)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", ["lanczos3", "lanczos4", "bilinear"])
 def test_gradients_are_those_of_finite_differences(kernel):
     with jax.enable_x64(True):
@@ -369,6 +370,7 @@ def test_gradients_are_those_of_finite_differences(kernel):
         check_grads(function, arguments, order=1, modes=("rev",), eps=1e-6)
 
 
+@pytest.mark.slow
 def test_gradient_along_interpolated_positions_is_that_of_finite_differences():
     with jax.enable_x64(True):
         image, variance, mask = draw_planes(3, (30, 30))
@@ -384,6 +386,7 @@ def test_gradient_along_interpolated_positions_is_that_of_finite_differences():
         check_grads(function, (nodes.corners,), order=1, modes=("rev",), eps=1e-6)
 
 
+@pytest.mark.slow
 def test_gradient_of_a_shift_finds_the_shift():
     image, mask = star((40, 40), 20, 20).astype(np.float32), np.zeros((40, 40), "u4")
     y, x = np.mgrid[-1:30, -1:30].astype(np.float32) + 5
@@ -418,6 +421,7 @@ def test_nan_in_the_source_leaves_other_gradients_as_they_are():
     assert np.isfinite(by_positions.area).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_jit_is_eager_and_vmap_is_a_loop(kernel):
     planes = [draw_planes(seed, dtype=np.float32) for seed in (1, 2)]
