@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from jaxcoadd.inputs.boxes import Box, outer_edges
 
 Positions = Float[np.ndarray, "*shape"]
+Vertices = Sequence[Sequence[float]] | np.ndarray
 Transform = Callable[[np.ndarray, np.ndarray], Sequence[np.ndarray]]
 """Takes x and y, and gives x and y of another frame."""
 
@@ -32,7 +33,7 @@ def _shapely() -> ModuleType:
 
 @dataclasses.dataclass(frozen=True, eq=False, init=False)
 class Polygon:
-    """A simple polygon without holes, in pixels.
+    """A simple polygon, in pixels.
 
     Parameters
     ----------
@@ -40,16 +41,19 @@ class Polygon:
         Positions (x, y) of the corners, in either orientation; the first one may be
         repeated at the end. No vertices at all: the empty polygon, of area 0, which
         contains no point.
+    holes
+        Vertices of outlines within, whose inside is outside of the polygon.
 
     Raises
     ------
     PolygonError
-        One or two vertices, a number that is not finite, or edges that touch or cross.
+        One or two vertices, a number that is not finite, edges that touch or cross, or
+        a hole that is not inside.
 
     Notes
     -----
-    Kept clockwise (y upwards) and not closed, with the given first vertex. On the
-    host, in 64 bits; geometry by shapely.
+    Kept clockwise (y upwards; holes counterclockwise) and not closed, with the given
+    first vertex. On the host, in 64 bits; geometry by shapely.
 
     Examples
     --------
@@ -61,21 +65,34 @@ class Polygon:
     """
 
     vertices: Float[np.ndarray, "vertex 2"]
+    holes: tuple[Float[np.ndarray, "vertex 2"], ...]
 
-    def __init__(self, vertices: Sequence[Sequence[float]] | np.ndarray):
-        """Check the vertices and keep a copy that nobody can change."""
-        corners = _check_vertices(vertices)
-        if _signed_area(corners) > 0:
-            corners = np.concatenate([corners[:1], corners[:0:-1]])
-        corners.flags.writeable = False
-        object.__setattr__(self, "vertices", corners)
+    def __init__(self, vertices: Vertices, holes: Sequence[Vertices] = ()):
+        """Check the vertices and keep copies that nobody can change."""
+        outline = _orient(_check_vertices(vertices), clockwise=True)
+        inner = [_orient(_check_vertices(hole), clockwise=False) for hole in holes]
+        object.__setattr__(self, "vertices", outline)
+        object.__setattr__(self, "holes", tuple(inner))
+        if not self._shape.is_valid:
+            why = _shapely().is_valid_reason(self._shape)
+            why = why.replace("[", " at (").replace("]", ")")
+            raise PolygonError(
+                f"the outline of a polygon must not touch or cross itself: {why}"
+            )
 
     @functools.cached_property
     def _shape(self) -> Any:
         shapely = _shapely()
-        shape = shapely.Polygon(self.vertices)
+        shape = shapely.Polygon(self.vertices, self.holes)
         shapely.prepare(shape)
         return shape
+
+    @property
+    def edges(self) -> Float[np.ndarray, "edge end 2"]:
+        """First and last position (x, y) of each edge; the inside is on its right."""
+        rings = (self.vertices, *self.holes)
+        ends = [np.stack([ring, np.roll(ring, -1, axis=0)], axis=1) for ring in rings]
+        return np.concatenate(ends)
 
     @property
     def is_empty(self) -> bool:
@@ -137,23 +154,18 @@ def _check_vertices(vertices: Any) -> np.ndarray:
         raise PolygonError(
             f"a polygon needs 3 vertices or more, not {len(corners)} (none: empty)"
         )
-    shapely = _shapely()
-    shape = shapely.Polygon(corners)
-    if not shape.is_valid:
-        why = shapely.is_valid_reason(shape).replace("[", " at (").replace("]", ")")
-        raise PolygonError(
-            f"the outline of a polygon must not touch or cross itself: {why}"
-        )
     return corners
 
 
-def _signed_area(corners: np.ndarray) -> float:
-    """Return the area, negative if the corners run clockwise."""
-    if not len(corners):
-        return 0.0
+def _orient(corners: np.ndarray, *, clockwise: bool) -> np.ndarray:
+    """Return the corners in one orientation, with the same first one, for good."""
     # Measured from a corner: far from the origin the products would cancel.
-    x, y = (corners - corners[0]).T
-    return float(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2
+    x, y = (corners - corners[:1]).T
+    area = x @ np.roll(y, -1) - y @ np.roll(x, -1)
+    if area > 0 if clockwise else area < 0:
+        corners = np.concatenate([corners[:1], corners[:0:-1]])
+    corners.flags.writeable = False
+    return corners
 
 
 def box_polygon(box: Box) -> Polygon:
@@ -200,7 +212,11 @@ def transform_polygon(polygon: Polygon, function: Transform) -> Polygon:
     PolygonError
         A vertex has no finite position in the new frame, or the outline crosses itself.
     """
-    return Polygon(np.stack(function(*polygon.vertices.T), axis=-1))
+    outline, *holes = (
+        np.stack(function(*ring.T), axis=-1)
+        for ring in (polygon.vertices, *polygon.holes)
+    )
+    return Polygon(outline, holes)
 
 
 def intersect_polygons(first: Polygon, second: Polygon) -> tuple[Polygon, ...]:
@@ -212,13 +228,7 @@ def intersect_polygons(first: Polygon, second: Polygon) -> tuple[Polygon, ...]:
 
 
 def unite_polygons(first: Polygon, second: Polygon) -> tuple[Polygon, ...]:
-    """Return the pieces of the area of two polygons together.
-
-    Raises
-    ------
-    PolygonError
-        The two enclose a hole.
-    """
+    """Return the pieces of the area of two polygons together."""
     return _pieces(first._shape.union(second._shape))
 
 
@@ -262,9 +272,13 @@ def _pieces(shape: Any) -> tuple[Polygon, ...]:
         for part in _shapely().get_parts(shape).tolist()
         if part.geom_type == "Polygon" and part.area > 0
     ]
-    if any(len(part.interiors) for part in parts):
-        raise PolygonError("two polygons enclose a hole; a polygon cannot have one")
-    return tuple(Polygon(np.asarray(part.exterior.coords)) for part in parts)
+    return tuple(
+        Polygon(
+            np.asarray(part.exterior.coords),
+            [np.asarray(ring.coords) for ring in part.interiors],
+        )
+        for part in parts
+    )
 
 
 def grow_polygon(polygon: Polygon | None, box: Box, by: int) -> Polygon:
@@ -331,12 +345,19 @@ def pad_vertices(
     tuple
         The vertices (x, y), and the number of each polygon's: -1 for ``None``.
 
+    Raises
+    ------
+    PolygonError
+        A polygon has holes.
+
     Examples
     --------
     >>> vertices, counts = pad_vertices([None, box_polygon((0, 0, 1, 1)), Polygon([])])
     >>> vertices.shape, counts.tolist()
     ((3, 4, 2), [-1, 4, 0])
     """
+    if any(polygon is not None and polygon.holes for polygon in polygons):
+        raise PolygonError("a polygon with holes is not one list of vertices")
     counts = np.array(
         [-1 if polygon is None else len(polygon.vertices) for polygon in polygons],
         dtype=np.int32,

@@ -42,10 +42,10 @@ def polygon_fractions(polygon: Polygon, box: Box) -> Float[np.ndarray, "y x"]:
     """
     rows, columns = box_shape(box)
     # The cell [0, 0] is the square from 0 to 1, and edges are numbered as cells are.
-    corners = polygon.vertices - (box[0] - 0.5, box[1] - 0.5)
+    edges = polygon.edges - (box[0] - 0.5, box[1] - 0.5)
     area = np.zeros((rows, columns + 1))
     entered = np.zeros((rows, columns), bool)
-    for start, end in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+    for start, end in edges:
         _add_edge(area, entered, _cut_at_cells(start, end, (rows, columns)))
     np.cumsum(area, axis=1, out=area)
     area = area[:, :columns]
@@ -112,9 +112,8 @@ def polygon_pixels(polygon: Polygon, box: Box) -> Bool[np.ndarray, "y x"]:
            [0, 0, 0]])
     """
     rows, columns = box_shape(box)
-    corners = polygon.vertices - (box[0], box[1])
     crossings = np.zeros((rows, columns + 1), np.int32)
-    for start, end in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+    for start, end in polygon.edges - (box[0], box[1]):
         # The lower end first, so that neighbours find the same crossings.
         (x0, y0), (x1, y1) = sorted((start, end), key=lambda corner: corner[1])
         row = np.arange(max(int(np.ceil(y0)), 0), min(int(np.ceil(y1)), rows))

@@ -157,8 +157,11 @@ def sort_inputs(
     for name, rows in (("visit", visits), ("detector", detectors)):
         rows = sorted(rows, key=lambda row: row.id)
         ids = [row.id for row in rows]
-        twice = [first for first, second in zip(ids, ids[1:], strict=False)
-                 if first == second]
+        twice = [
+            first
+            for first, second in zip(ids, ids[1:], strict=False)
+            if first == second
+        ]
         if twice:
             raise ValueError(
                 f"the {name} with id {twice[0]} is among the inputs twice; add each "
@@ -214,9 +217,7 @@ def add_warp(
         changes["filter"] = filter
     visits = [dataclasses.replace(row, **changes) for row in warp.visits]
     detectors = [dataclasses.replace(row, **changes) for row in warp.detectors]
-    added = sort_inputs(
-        [*inputs.visits, *visits], [*inputs.detectors, *detectors]
-    )
+    added = sort_inputs([*inputs.visits, *visits], [*inputs.detectors, *detectors])
     return added, None
 
 
