@@ -1,6 +1,7 @@
 """The tables of a coadd's inputs: one row a visit, and one a detector of a visit."""
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 
 from astropy.table import Column, Table
@@ -157,11 +158,7 @@ def sort_inputs(
     for name, rows in (("visit", visits), ("detector", detectors)):
         rows = sorted(rows, key=lambda row: row.id)
         ids = [row.id for row in rows]
-        twice = [
-            first
-            for first, second in zip(ids, ids[1:], strict=False)
-            if first == second
-        ]
+        twice = [first for first, second in itertools.pairwise(ids) if first == second]
         if twice:
             raise ValueError(
                 f"the {name} with id {twice[0]} is among the inputs twice; add each "
