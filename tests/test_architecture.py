@@ -21,6 +21,7 @@ LAYERS = [
     {"exposures"},
     {"coadds"},
     {"accumulation", "sharding", "simulation"},
+    {"inputs"},
     {"io"},
     {"assembly", "warping", "pictures"},
     {"demo"},
@@ -36,6 +37,7 @@ APART = {"__init__", "reference"}
 
 HOST = {
     "sky",
+    "inputs",
     "io",
     "warping",
     "assembly",

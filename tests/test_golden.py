@@ -11,10 +11,12 @@ from tests.conftest import GOLDEN
 from tests.replay.weight import replay_statistics
 
 COVERED = (
+    "apcorr",
     "bright",
     "helpers",
     "interp",
     "online",
+    "poly",
     "psf",
     "real",
     "select",

@@ -1,0 +1,1 @@
+"""What travels with a coadd beside its pixels: tables, polygons, fields and maps."""
