@@ -6,6 +6,12 @@ integers are their centres, indices are (x, y), boxes are inclusive.
 
 from jaxcoadd.sky.boxes import Box
 from jaxcoadd.sky.builders import AbstractPatches, CellPatches, LegacyPatches
+from jaxcoadd.sky.detectors import (
+    PsfCuts,
+    failed_psf_cut,
+    image_corners,
+    select_overlapping,
+)
 from jaxcoadd.sky.discrete import DiscreteSkyMap
 from jaxcoadd.sky.dodecahedron import DodecahedronSkyMap
 from jaxcoadd.sky.equatorial import EquatorialSkyMap
@@ -23,10 +29,20 @@ from jaxcoadd.sky.positions import (
 from jaxcoadd.sky.rings import RingsSkyMap
 from jaxcoadd.sky.sphere import hulls_overlap
 from jaxcoadd.sky.tracts import Cell, Patch, PatchGrid, Tract
+from jaxcoadd.sky.visits import (
+    BestSeeing,
+    SeeingQuantile,
+    VisitSummary,
+    select_best_seeing,
+    select_seeing_quantile,
+    visit_fwhm,
+    visit_overlaps,
+)
 
 __all__ = [
     "AbstractPatches",
     "AbstractSkyMap",
+    "BestSeeing",
     "Box",
     "Cell",
     "CellPatches",
@@ -37,15 +53,25 @@ __all__ = [
     "LegacyPatches",
     "Patch",
     "PatchGrid",
+    "PsfCuts",
     "RingsSkyMap",
+    "SeeingQuantile",
     "SkyMapError",
     "Tract",
     "TractLayout",
+    "VisitSummary",
+    "failed_psf_cut",
     "hulls_overlap",
+    "image_corners",
     "mapped_coordinates",
     "named_sky_map",
     "node_coordinates",
     "pixel_coordinates",
     "pixel_mapping",
+    "select_best_seeing",
+    "select_overlapping",
+    "select_seeing_quantile",
     "sky_map_names",
+    "visit_fwhm",
+    "visit_overlaps",
 ]

@@ -7,8 +7,8 @@ import numpy as np
 
 from jaxcoadd.sky.errors import SkyMapError
 
-# Twice the rounding of a scalar product of two unit vectors of length 3.
-_ROUNDING = 4 * np.finfo(float).eps
+# More than the rounding of a triple product of unit vectors: five steps each way.
+_ROUNDING = 5 * np.finfo(float).eps
 
 
 def unit_vectors(ra, dec) -> np.ndarray:
@@ -110,14 +110,14 @@ def _edge_parts(polygon: np.ndarray, other: np.ndarray) -> bool:
 
 
 def _edges(points: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield the unit normals, inwards, of the great circles along the hull's edges."""
+    """Yield the normals, inwards, of the great circles along the edges of a hull."""
     for one, two in itertools.combinations(points, 2):
+        # Not of unit length: scaling would scale its rounding too.
         normal = np.cross(one, two)
-        length = np.linalg.norm(normal)
-        if length > _ROUNDING:
-            sides = points @ (normal / length)
+        if np.abs(normal).max() > _ROUNDING:
+            sides = points @ normal
             # The edges of the hull are the pairs that have all others on one side.
             if (sides >= -_ROUNDING).all():
-                yield normal / length
+                yield normal
             if (sides <= _ROUNDING).all():
-                yield -normal / length
+                yield -normal

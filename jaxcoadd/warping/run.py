@@ -16,6 +16,7 @@ from jaxcoadd.exposures import (
 )
 from jaxcoadd.io import Grid, InputError
 from jaxcoadd.io.exposure_files import ExposureFile
+from jaxcoadd.psfs import StampPsf, make_stamp_psf
 from jaxcoadd.resampling import as_position_nodes, interpolate_positions
 from jaxcoadd.sky import node_coordinates, pixel_mapping
 from jaxcoadd.warping.backgrounds import background_of
@@ -39,6 +40,8 @@ class WarpedVisit:
         good pixels, zero point.
     used
         Their exposures, in the same order.
+    psfs
+        Their point-spread functions, in the same order; None for those without.
     skipped
         Files that brought none, and why.
     """
@@ -47,6 +50,7 @@ class WarpedVisit:
     warp: Warp | None
     detectors: Table
     used: tuple[ExposureFile, ...]
+    psfs: tuple[StampPsf | None, ...]
     skipped: tuple[Skipped, ...]
 
 
@@ -82,18 +86,32 @@ def warp_visit(visit: Visit, grid: Grid, settings: WarpSettings) -> WarpedVisit:
     """
     if grid.wcs is None:
         raise InputError("the grid has no WCS of the sky; name a file that has one")
-    warps, used, skipped = [], [], []
+    warps, used, psfs, skipped = [], [], [], []
     for file in visit.exposures:
         try:
+            psf = _read_psf(file)
             warps.append(_warp_detector(file, grid, settings))
-            used.append(file)
         except InputError as error:
             skipped.append(Skipped(file.path, str(error)))
-    if not warps:
-        return WarpedVisit(visit, None, _rows([], []), (), tuple(skipped))
-    warp, n_good = _merge(warps)
+            continue
+        used.append(file)
+        psfs.append(psf)
+    merged, n_good = _merge(warps) if warps else (None, [])
     rows = _rows(used, np.asarray(n_good))
-    return WarpedVisit(visit, warp, rows, tuple(used), tuple(skipped))
+    return WarpedVisit(visit, merged, rows, tuple(used), tuple(psfs), tuple(skipped))
+
+
+def _read_psf(file: ExposureFile) -> StampPsf | None:
+    """Read the point-spread function of an exposure, if it has one."""
+    stamp = file.read_psf()
+    if stamp is None:
+        return None
+    try:
+        return make_stamp_psf(stamp)
+    except ValueError as error:
+        raise InputError(
+            f"{file.psf} cannot be a point-spread function: {error}"
+        ) from error
 
 
 def _warp_detector(file: ExposureFile, grid: Grid, settings: WarpSettings) -> Warp:

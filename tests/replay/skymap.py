@@ -12,7 +12,7 @@ from jaxcoadd.sky.sphere import unit_vectors
 # Angles near 360 degrees are rounded by 6e-14, and a corner comes of some ten steps:
 # 1e-12 degrees is 4e-9 arcsec, far below the 1e-9 pixels that anyone could see.
 ANGLE = 1e-12
-# One degree is 3e5 pixels at most, over which that rounding is 1e-7 of a pixel at worst.
+# A pixel is 5e-5 degrees at least, of which that is 2e-8; a few such steps add up.
 PIXEL = 1e-7
 
 
