@@ -8,6 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
@@ -206,7 +207,9 @@ def interpolate_positions(nodes: PositionNodes) -> Positions:
     1e-7 of the distance of the nodes.
     """
     edges = compute_once(lambda corners: _along_columns(nodes, corners), nodes.corners)
-    return compute_once(lambda edges: _along_rows(nodes, *edges), edges)
+    found = compute_once(lambda edges: _along_rows(nodes, *edges), edges)
+    # Without this, XLA computes the positions anew for every use.
+    return lax.optimization_barrier(found)
 
 
 def _along_columns(nodes, corners):

@@ -98,6 +98,7 @@ def resample(
 
     Examples
     --------
+    >>> from jaxcoadd import as_positions
     >>> coordinates = jnp.mgrid[1.5:5, 1.5:5]
     >>> ones, mask = jnp.ones((8, 8)), jnp.zeros((8, 8), jnp.uint32)
     >>> resample(ones, ones, mask, as_positions(coordinates)).image[0]
