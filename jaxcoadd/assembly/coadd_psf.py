@@ -117,7 +117,7 @@ class CoaddPsf:
 
     wcs: WCS
     inputs: Sequence[PsfInput]
-    kernel: AbstractKernel = Lanczos(3)
+    kernel: AbstractKernel = dataclasses.field(default_factory=Lanczos)
 
     def __post_init__(self):
         """Refuse a coadd of nothing."""
@@ -270,27 +270,27 @@ def _sample(
     covering = np.array([_covers(wcs, item, positions) for item in inputs])
     room = common_size(max(int(covering.sum(axis=0).max(initial=0)), 1))
     cells = (len(positions), room)
-    samples = PsfSamples(
-        position=np.zeros((*cells, 2)),
-        fraction=np.zeros((*cells, 2)),
-        matrix=np.tile(np.eye(2), (*cells, 1, 1)),
-        half_size=np.zeros((*cells, 2), int),
-        weight=np.zeros(cells),
-        used=np.zeros(cells, bool),
-    )
     index = np.zeros(cells, int)
+    fields = {
+        "position": np.zeros((*cells, 2)),
+        "fraction": np.zeros((*cells, 2)),
+        "matrix": np.tile(np.eye(2), (*cells, 1, 1)),
+        "half_size": np.zeros((*cells, 2), int),
+        "weight": np.zeros(cells),
+        "used": np.zeros(cells, bool),
+    }
     place = np.cumsum(covering, axis=0) - 1
     for number, item in enumerate(inputs):
         seen = np.flatnonzero(covering[number])
         if len(seen) == 0:
             continue
         at = seen, place[number, seen]
-        index[at], samples.weight[at], samples.used[at] = number, item.weight, True
+        index[at], fields["weight"][at], fields["used"][at] = number, item.weight, True
         maps = affine_maps(wcs, item.region.wcs, positions[seen])
         found = see_from_pixels(maps, positions[seen], np.asarray(item.psf.half_size))
         for name, values in found.items():
-            getattr(samples, name)[at] = values
-    return index, samples
+            fields[name][at] = values
+    return index, PsfSamples(**fields)
 
 
 def _covers(

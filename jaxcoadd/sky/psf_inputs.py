@@ -52,7 +52,7 @@ class InputRegion:
         first, last = np.array(self.box[:2]), np.array(self.box[2:])
         # NaN is nowhere.
         within = (positions >= first - 0.5) & (positions < last + 0.5)
-        found = within.all(axis=1)
+        found = np.array(within.all(axis=1))
         if self.polygon is not None:
             import shapely
 
@@ -82,8 +82,10 @@ def source_positions(coadd_wcs: WCS, wcs: WCS, positions: Positions) -> Position
     seen = np.isfinite(sky).all(axis=1)
     if not seen.any():
         return found
-    inverse = wcs.all_world2pix(
-        sky[seen], 0, tolerance=_INVERSE_TOLERANCE, maxiter=50, quiet=True
+    inverse = np.asarray(
+        wcs.all_world2pix(
+            sky[seen], 0, tolerance=_INVERSE_TOLERANCE, maxiter=50, quiet=True
+        )
     )
     # Iterated inverses stop early: a last step, by the exact way back.
     basis = _tangent_basis(sky[seen])
