@@ -2,6 +2,7 @@
 
 import dataclasses
 import sys
+import warnings
 
 import hpgeom
 import numpy as np
@@ -59,9 +60,7 @@ def convex(row):
     if row.polygon is None:
         return row
     shape = row.polygon._shape.convex_hull
-    return dataclasses.replace(
-        row, polygon=Polygon(np.asarray(shape.exterior.coords))
-    )
+    return dataclasses.replace(row, polygon=Polygon(np.asarray(shape.exterior.coords)))
 
 
 @given(seed=SEEDS)
@@ -100,9 +99,7 @@ def test_a_polygon_beyond_the_box_adds_nothing():
     none = dataclasses.replace(row, polygon=Polygon([]))
     expected = detector_pixels(row, COADD_WCS, COADD_BOX)
     assert expected.sum() == 80 * 60
-    np.testing.assert_array_equal(
-        detector_pixels(wide, COADD_WCS, COADD_BOX), expected
-    )
+    np.testing.assert_array_equal(detector_pixels(wide, COADD_WCS, COADD_BOX), expected)
     assert not detector_pixels(none, COADD_WCS, COADD_BOX).any()
 
 
@@ -242,6 +239,15 @@ def test_a_map_replaces_a_file_only_if_it_may(fine, tmp_path):
     assert path.read_bytes() == b"precious"
     write_input_map(path, fine[1], overwrite=True)
     assert len(read_input_map(path).valid_pixels)
+
+
+def test_a_damaged_file_is_refused(fine, tmp_path):
+    path = tmp_path / "map.fits"
+    write_input_map(path, fine[1])
+    path.write_bytes(path.read_bytes()[:-6000])
+    with warnings.catch_warnings(), pytest.raises(InputError, match="is damaged"):
+        warnings.simplefilter("ignore")
+        read_input_map(path)
 
 
 def test_a_file_without_such_a_map_is_refused(tmp_path):
