@@ -106,9 +106,9 @@ def make_input_map(
 def _bit_cards(detectors: Sequence[DetectorInput]) -> dict:
     cards = {}
     for bit, row in enumerate(detectors):
-        cards[f"B{bit:04d}CCD"] = row.detector
-        cards[f"B{bit:04d}VIS"] = row.visit
-        cards[f"B{bit:04d}WT"] = row.weight
+        cards[f"B{bit:04d}CCD"] = int(row.detector)
+        cards[f"B{bit:04d}VIS"] = int(row.visit)
+        cards[f"B{bit:04d}WT"] = float(row.weight)
     return cards
 
 

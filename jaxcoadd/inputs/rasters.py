@@ -49,7 +49,10 @@ def polygon_fractions(polygon: Polygon, box: Box) -> Float[np.ndarray, "y x"]:
         _add_edge(area, entered, _cut_at_cells(start, end, (rows, columns)))
     np.cumsum(area, axis=1, out=area)
     area = area[:, :columns]
-    return np.where(entered, np.clip(area, 0, 1), np.rint(area))
+    rim = np.clip(area[entered], 0, 1)
+    np.rint(area, out=area)
+    area[entered] = rim
+    return area
 
 
 def _cut_at_cells(
@@ -63,7 +66,10 @@ def _cut_at_cells(
         if high > low:
             cuts.append((lines - start[axis]) / (end[axis] - start[axis]))
     part = np.unique(np.clip(np.concatenate(cuts), 0, 1))[:, None]
-    return start * (1 - part) + end * part
+    # So that an edge along a line between pixels stays exactly on it.
+    points = start + part * (end - start)
+    points[-1] = end
+    return points
 
 
 def _add_edge(area: np.ndarray, entered: np.ndarray, points: np.ndarray) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from astropy.io import fits
 
 from jaxcoadd.inputs.input_map import (
     HealSparseMap,
@@ -89,14 +90,17 @@ def read_input_map(path: str | Path) -> HealSparseMap:
     if not Path(path).is_file():
         raise InputError(f"{path} is not there; name a file with a map of inputs")
     try:
+        # Not left to HealSparse, which takes what is not FITS for another format.
+        kind = fits.getheader(path, "SPARSE").get("WIDEMASK", False)
         with allow_fine_coverage():
             found = healsparse.HealSparseMap.read(str(path))
-    except (OSError, RuntimeError, ValueError, KeyError, NotImplementedError) as error:
+    except Exception as error:
+        # A damaged file may stop the readers anywhere.
         raise InputError(
-            f"{path} is not a map of inputs that HealSparse wrote ({error}); name "
-            "another file"
+            f"{path} is not a map of inputs that HealSparse wrote, or is damaged "
+            f"({error}); name another file"
         ) from error
-    if not found.is_wide_mask_map:
+    if not kind:
         raise InputError(
             f"{path} has a map of {found.dtype}; expected a mask with a bit an input"
         )
