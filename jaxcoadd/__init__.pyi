@@ -1,5 +1,6 @@
 from . import io as io
 from . import reference as reference
+from . import sky as sky
 from .accumulation import CoaddSums as CoaddSums
 from .accumulation import accumulate as accumulate
 from .accumulation import accumulate_stack as accumulate_stack
