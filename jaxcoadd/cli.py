@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator, Sequence
 
 from jaxcoadd.commands.assembling import add_assemble
+from jaxcoadd.commands.sky_maps import add_skymap
 from jaxcoadd.commands.terminal import (
     DONE,
     EXIT_CODES,
@@ -129,6 +130,7 @@ def _make_parser() -> argparse.ArgumentParser:
         help="where to write; %(default)s unless given",
     )
     demo.set_defaults(run=_demo)
+    add_skymap(commands)
     inspect = commands.add_parser("inspect", help="say what a warp or coadd holds")
     inspect.add_argument("file", metavar="FILE")
     inspect.add_argument("--json", action="store_true", help="print JSON")

@@ -40,7 +40,9 @@ def check_tract(number: Any, count: int) -> int:
     return index
 
 
-def read_index(wanted: Any, size: tuple[int, int], what: str) -> tuple[int, int]:
+def read_index(
+    wanted: Any, size: tuple[int, int], what: str, where: str
+) -> tuple[int, int]:
     """Read which of the rectangles of a grid is meant.
 
     Parameters
@@ -50,7 +52,9 @@ def read_index(wanted: Any, size: tuple[int, int], what: str) -> tuple[int, int]
     size
         Columns and rows of the grid.
     what
-        The name of a rectangle: patch or cell, with that of what it belongs to.
+        The name of a rectangle: patch or cell.
+    where
+        The name of what it belongs to.
 
     Raises
     ------
@@ -62,10 +66,10 @@ def read_index(wanted: Any, size: tuple[int, int], what: str) -> tuple[int, int]
     try:
         index = _as_pair(wanted, columns)
     except (TypeError, ValueError):
-        raise SkyMapError(f"{wanted!r} is no {what}; {legal}") from None
+        raise SkyMapError(f"{wanted!r} names no {what} of {where}; {legal}") from None
     x, y = index
     if not (0 <= x < columns and 0 <= y < rows):
-        raise SkyMapError(f"there is no {what} {wanted}; {legal}")
+        raise SkyMapError(f"no {what} {wanted} in {where}; {legal}")
     return x, y
 
 

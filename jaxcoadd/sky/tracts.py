@@ -132,7 +132,7 @@ class Tract:
             It is none of these, or there is no such patch in the tract.
         """
         return Patch(
-            self, *read_index(index, self.size, f"patch of tract {self.number}")
+            self, *read_index(index, self.size, "patch", f"tract {self.number}")
         )
 
     def patches(self) -> Iterator["Patch"]:
@@ -267,7 +267,7 @@ class Patch:
         """
         builder = self._cell_builder()
         across = builder.cells_across
-        x, y = read_index(index, (across, across), "cell of a patch")
+        x, y = read_index(index, (across, across), "cell", "a patch")
         return Cell(self, builder, x, y)
 
     def cells(self) -> Iterator["Cell"]:

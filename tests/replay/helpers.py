@@ -1,13 +1,12 @@
-"""Replay ``helpers_*``: subregions, and lists of inputs put into another order."""
+"""Replay ``helpers_*``: subregions, order of inputs, and patches by their names."""
 
 import json
 
 import pytest
 
+from jaxcoadd import sky
 from jaxcoadd.assembly.inputs import choose_visits, match_by_key, subregions
-
-NOT_COVERED = ("make_sky_info",)
-"""Needs sky maps, which are not there yet."""
+from tests.replay.skymap import check_cards
 
 
 def check_subregions(entry):
@@ -48,20 +47,36 @@ def check_visits(entry):
     )
 
 
+def check_sky_info(entry):
+    """Compare the grid of a patch, or see that its name is refused."""
+    sky_map, patch = sky.named_sky_map(entry["map"]), entry["patch"]
+    if entry["patch_type"] == "tuple":
+        patch = tuple(patch)
+    if "error" in entry:
+        with pytest.raises(sky.SkyMapError, match=r"no tract|no patch|names no patch"):
+            sky_map.tract(entry["tract"]).patch(patch)
+        return
+    found = sky_map.tract(entry["tract"]).patch(patch)
+    assert [found.x, found.y] == entry["index"]
+    assert found.number == entry["sequential"]
+    assert list(found.outer.as_tuple()) == entry["bbox"]
+    if "crpix" in entry:
+        check_cards(found.tract.wcs.wcs, entry)
+
+
 CHECKS = {
     "sub_bbox_iter": check_subregions,
     "reorder_and_pad_list": check_reordered,
     "reorder_refs": check_references,
     "filter_warps": check_visits,
+    "make_sky_info": check_sky_info,
 }
 
 
 def replay(path, precision):
     """Assert that every entry comes out; none of them depends on the precision."""
     case = json.loads(path.read_text())
-    for name, entries in case.items():
-        if name in CHECKS:
-            for entry in entries:
-                CHECKS[name](entry)
-        else:
-            assert name == "doc" or name in NOT_COVERED, f"unknown entries {name}"
+    assert case.keys() <= {"doc", *CHECKS}, "unknown entries"
+    for name in case.keys() - {"doc"}:
+        for entry in case[name]:
+            CHECKS[name](entry)

@@ -94,11 +94,17 @@ def check_tract(sky_map, case):
 
 def check_wcs(wcs, case):
     """Compare the cards of a WCS."""
-    np.testing.assert_allclose(wcs.crpix - 1, case["crpix"], rtol=0, atol=1e-9)
-    assert_same_places([wcs.crval], [case["crval"]])
+    check_cards(wcs, case)
     np.testing.assert_allclose(wcs.cd, case["cd"], rtol=1e-14, atol=1e-20)
     ends = {name[-3:] for name in wcs.ctype}
     assert ends == {case["projection"]}
+
+
+def check_cards(wcs, case):
+    """Compare the reference pixel and its position."""
+    # An integer, of which the original's library knows as much.
+    np.testing.assert_allclose(wcs.crpix - 1, case["crpix"], rtol=0, atol=1e-9)
+    assert_same_places([wcs.crval], [case["crval"]])
 
 
 def check_patch(tract, case):
