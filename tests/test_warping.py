@@ -19,6 +19,8 @@ from tests import exposure_files as exposures
 from tests.exposure_files import SHAPE, SKY_LEVEL, write_exposure, write_grid
 from tests.warp_files import planes_of, run
 
+PATCH = ("--skymap", "lsst_cells_v1", "--tract", "9813", "--patch", "36")
+
 # A star's flux, in the counts of zero point 27.
 FLUX = exposures.STARS[0][2]
 
@@ -292,6 +294,17 @@ def test_a_coadd_from_exposures_is_that_of_their_warps(tmp_path, capsys):
         (["--from-exposures", "empty"], 3, "empty holds no FITS files"),
         (["--from-exposures", "in"], 2, "give --grid FILE, or --skymap NAME"),
         (["--from-exposures", "in", "--grid", "g.fits"], 3, "g.fits does not exist"),
+        (["--from-exposures", "in", *PATCH[:2]], 2, "give --grid FILE, or --skymap"),
+        (
+            ["--from-exposures", "in", "--grid", "grid.fits", *PATCH],
+            2,
+            "give --grid FILE, or --skymap",
+        ),
+        (
+            ["--from-exposures", "in", *PATCH[:-1], "10,3"],
+            2,
+            "no patch",
+        ),
         (
             ["--from-exposures", "in", "--grid", "grid.fits", "--kernel", "cubic"],
             2,

@@ -2,6 +2,7 @@
 
 import argparse
 
+from jaxcoadd.commands.sky_maps import patch_index
 from jaxcoadd.commands.terminal import UsageError
 
 
@@ -27,8 +28,11 @@ def target_grid(options: argparse.Namespace):
     if options.grid or None in whole:
         raise UsageError("give --grid FILE, or --skymap NAME, --tract N and --patch P")
     from jaxcoadd.io import Grid
-    from jaxcoadd.sky import named_sky_map
+    from jaxcoadd.sky import SkyMapError, named_sky_map
 
-    patch = named_sky_map(options.skymap).tract(options.tract).patch(options.patch)
-    found = patch.grid()
+    try:
+        tract = named_sky_map(options.skymap).tract(options.tract)
+        found = tract.patch(patch_index(options.patch)).grid()
+    except SkyMapError as error:
+        raise UsageError(str(error)) from error
     return Grid(found.shape, found.wcs, found.origin)

@@ -67,7 +67,7 @@ def _describe(options: argparse.Namespace) -> int:
             tract = sky_map.tract(options.tract)
             found = _tract_as_dict(tract)
             if options.patch is not None:
-                found = _patch_as_dict(tract.patch(_patch_index(options.patch)))
+                found = _patch_as_dict(tract.patch(patch_index(options.patch)))
     except SkyMapError as error:
         raise UsageError(str(error)) from None
     return _print(found, as_json=options.json)
@@ -96,7 +96,7 @@ def _find(options: argparse.Namespace) -> int:
     return _print(found, as_json=options.json)
 
 
-def _patch_index(text: str) -> str | int:
+def patch_index(text: str) -> str | int:
     """Return the number of a patch; a text with a comma is an index already."""
     try:
         return text if "," in text else int(text)
