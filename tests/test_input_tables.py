@@ -93,7 +93,7 @@ def test_a_warp_without_exactly_one_visit_is_left_out(number):
 
 
 def test_a_warp_that_is_added_twice_is_refused():
-    with pytest.raises(ValueError, match="the visit with id 5 is among .* twice"):
+    with pytest.raises(ValueError, match=r"the visit with id 5 is among .* twice"):
         add_all([make_warp(5), make_warp(5)], [1.0, 1.0])
     rows = make_warp(5).detectors
     with pytest.raises(ValueError, match="the detector with id 502 is among"):

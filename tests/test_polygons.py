@@ -142,7 +142,7 @@ def test_without_a_polygon_the_box_grows(by):
 
 
 def test_a_polygon_of_which_nothing_is_left_is_an_error():
-    with pytest.raises(PolygonError, match="nothing is left .* grows by -2"):
+    with pytest.raises(PolygonError, match=r"nothing is left .* grows by -2"):
         grow_polygon(Polygon(SQUARE), (0, 0, 9, 9), -2)
     thin_spine = [(1 if x == 4 else x, y) for x, y in NOTCHED]
     with pytest.raises(PolygonError, match="2 pieces"):

@@ -32,6 +32,14 @@ def import_healsparse() -> ModuleType:
     return healsparse
 
 
+def _hpgeom() -> ModuleType:
+    """Return the library of HEALPix geometry that healsparse stands on."""
+    import_healsparse()
+    import hpgeom
+
+    return hpgeom
+
+
 @contextlib.contextmanager
 def allow_fine_coverage() -> Iterator[None]:
     """Let HealSparse have an index as fine as LSST's maps have, without a warning."""
@@ -114,8 +122,6 @@ def _bit_cards(detectors: Sequence[DetectorInput]) -> dict:
 
 def _pixels_within(wcs: Any, polygon: Polygon, nside: int, name: str) -> np.ndarray:
     """Return the HEALPix pixels with their centre in the convex hull of a polygon."""
-    import hpgeom
-
     if polygon.is_empty:
         return np.empty(0, np.int64)
     longitude, latitude = wcs.pixel_to_world_values(*polygon.vertices.T)
@@ -124,7 +130,7 @@ def _pixels_within(wcs: Any, polygon: Polygon, nside: int, name: str) -> np.ndar
             f"a corner of {name} has no position on the sky; check its WCS and polygon"
         )
     hull = _spherical_hull(np.radians(longitude), np.radians(latitude))
-    return hpgeom.query_polygon(nside, longitude[hull], latitude[hull])
+    return _hpgeom().query_polygon(nside, longitude[hull], latitude[hull])
 
 
 def _spherical_hull(longitude: np.ndarray, latitude: np.ndarray) -> np.ndarray:
@@ -211,8 +217,6 @@ def healpix_pixel_ratio(nside: int, coadd_wcs: Any, box: Box) -> float:
     box
         First and last column and row (x0, y0, x1, y1) of the coadd, inclusive.
     """
-    import hpgeom
-
     x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
     # Half a pixel to either side, on axes that are on the sky one degree a degree.
     longitude, latitude = coadd_wcs.pixel_to_world_values(
@@ -222,7 +226,7 @@ def healpix_pixel_ratio(nside: int, coadd_wcs: Any, box: Box) -> float:
     east = turn * np.cos(np.radians(latitude.mean()))
     across, along = np.stack([np.diff(east)[::2], np.diff(latitude)[::2]], axis=-1)
     area = abs(across[0] * along[1] - across[1] * along[0])
-    return float(hpgeom.nside_to_pixel_area(nside, degrees=True) / area)
+    return float(_hpgeom().nside_to_pixel_area(nside, degrees=True) / area)
 
 
 def count_bad_pixels(
@@ -251,8 +255,6 @@ def count_bad_pixels(
     ValueError
         The image has not the shape of the box.
     """
-    import hpgeom
-
     if np.shape(bad) != box_shape(box):
         raise ValueError(
             f"the image of bad pixels is {np.shape(bad)}; the box has {box_shape(box)}"
@@ -261,4 +263,4 @@ def count_bad_pixels(
     if not len(rows):
         return np.empty(0, np.int64), np.empty(0, np.int64)
     sky = coadd_wcs.pixel_to_world_values(columns + box[0], rows + box[1])
-    return np.unique(hpgeom.angle_to_pixel(nside, *sky), return_counts=True)
+    return np.unique(_hpgeom().angle_to_pixel(nside, *sky), return_counts=True)

@@ -258,11 +258,12 @@ def common_polygon(first: Polygon, second: Polygon) -> Polygon:
     pieces = intersect_polygons(first, second)
     if not pieces:
         raise PolygonError("two polygons have no area in common; expected one piece")
-    if len(pieces) > 1:
+    first_piece, *others = pieces
+    if others:
         raise PolygonError(
             f"two polygons have {len(pieces)} pieces in common; expected one"
         )
-    return pieces[0]
+    return first_piece
 
 
 def _pieces(shape: Any) -> tuple[Polygon, ...]:

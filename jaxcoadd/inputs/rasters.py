@@ -79,9 +79,9 @@ def _add_edge(area: np.ndarray, entered: np.ndarray, points: np.ndarray) -> None
     middle = (points[:-1] + points[1:]) / 2
     column, row = np.floor(middle).astype(int).T
     within = (row >= 0) & (row < rows) & (column < columns)
-    column, row, rise, x = (v[within] for v in (column, row, rise, middle[:, 0]))
+    column, row, rise = column[within], row[within], rise[within]
     # An edge left of the image has all of each row on its right.
-    x = np.maximum(x, 0)
+    x = np.maximum(middle[within, 0], 0)
     enters = column >= 0
     entered[row[enters], column[enters]] = True
     column = np.maximum(column, 0)
@@ -118,7 +118,7 @@ def polygon_pixels(polygon: Polygon, box: Box) -> Bool[np.ndarray, "y x"]:
            [0, 0, 0]])
     """
     rows, columns = box_shape(box)
-    crossings = np.zeros((rows, columns + 1), np.int32)
+    crossings = np.zeros((rows, columns + 1), bool)
     for start, end in polygon.edges - (box[0], box[1]):
         # The lower end first, so that neighbours find the same crossings.
         (x0, y0), (x1, y1) = sorted((start, end), key=lambda corner: corner[1])
@@ -127,5 +127,5 @@ def polygon_pixels(polygon: Polygon, box: Box) -> Bool[np.ndarray, "y x"]:
             continue
         x = x0 + (row - y0) * ((x1 - x0) / (y1 - y0))
         column = np.clip(np.ceil(x), 0, columns).astype(int)
-        crossings[row, column] += 1
-    return np.cumsum(crossings[:, :columns], axis=1) % 2 == 1
+        crossings[row, column] ^= True
+    return np.logical_xor.accumulate(crossings[:, :columns], axis=1)

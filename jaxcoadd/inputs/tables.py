@@ -3,7 +3,9 @@
 import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
 from astropy.table import Column, Table
 
 from jaxcoadd.inputs.records import (
@@ -107,41 +109,40 @@ def inputs_from_tables(
     ValueError
         A column is missing, or an id occurs twice.
     """
-    for name, table, columns in (
-        ("visits", visits, VISIT_COLUMNS),
-        ("detectors", detectors, DETECTOR_COLUMNS),
-    ):
-        missing = [column for column in columns if column not in table.colnames]
-        if missing:
-            raise ValueError(
-                f"the table of {name} has no column {missing[0]!r}; its columns are "
-                f"{tuple(table.colnames)}"
-            )
     visit_objects, detector_objects = visit_objects or {}, detector_objects or {}
-    visit_rows = [_shared_arguments(row) for row in visits]
-    detector_rows = [
-        _shared_arguments(row)
-        | {"visit": int(row["visit"]), "detector": int(row["ccd"])}
-        for row in detectors
-    ]
     return sort_inputs(
-        [VisitInput(**row, **visit_objects.get(row["id"], {})) for row in visit_rows],
         [
-            DetectorInput(**row, **detector_objects.get(row["id"], {}))
-            for row in detector_rows
+            VisitInput(**_shared_arguments(row), **visit_objects.get(row["id"], {}))
+            for row in _rows(visits, tuple(VISIT_COLUMNS), "visits")
+        ],
+        [
+            DetectorInput(
+                visit=row["visit"],
+                detector=row["ccd"],
+                **_shared_arguments(row),
+                **detector_objects.get(row["id"], {}),
+            )
+            for row in _rows(detectors, tuple(DETECTOR_COLUMNS), "detectors")
         ],
     )
 
 
-def _shared_arguments(row) -> dict:
-    x0, y0, x1, y1 = (int(row[name]) for name in _BOX)
-    return {
-        "id": int(row["id"]),
-        "box": (x0, y0, x1, y1),
-        "goodpix": int(row["goodpix"]),
-        "weight": float(row["weight"]),
-        "filter": str(row["filter"]),
-    }
+def _rows(table: Table, columns: Sequence[str], name: str) -> list[dict[str, Any]]:
+    """Return the rows of a table as numbers and strings of Python."""
+    missing = [column for column in columns if column not in table.colnames]
+    if missing:
+        raise ValueError(
+            f"the table of {name} has no column {missing[0]!r}; its columns are "
+            f"{tuple(table.colnames)}"
+        )
+    values = [np.asarray(table[column]).tolist() for column in columns]
+    return [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
+
+
+def _shared_arguments(row: Mapping[str, Any]) -> dict[str, Any]:
+    names = ("id", "goodpix", "weight", "filter")
+    x0, y0, x1, y1 = (row[name] for name in _BOX)
+    return {name: row[name] for name in names} | {"box": (x0, y0, x1, y1)}
 
 
 def sort_inputs(

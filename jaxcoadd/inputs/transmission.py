@@ -13,7 +13,7 @@ from jaxcoadd.inputs.fields import (
     place_on_inputs,
     weighted_mean,
 )
-from jaxcoadd.inputs.records import DetectorInput
+from jaxcoadd.inputs.records import DetectorInput, Throughput
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -111,40 +111,46 @@ def coadd_throughput(
     -----
     LSST's transmission curve of coadds.
     """
-    without = [row.id for row in inputs if row.throughput is None]
-    if without:
-        raise ValueError(
-            f"the detector with id {without[0]} has no transmission curve; all inputs "
-            "need one"
-        )
+    curves = [_curve(row) for row in inputs]
     (x, y), shape = flat_positions(x, y)
     wavelengths = np.atleast_1d(np.asarray(wavelengths, float))
     inside = np.zeros((len(inputs), len(x)), bool)
     values = np.zeros((len(inputs), len(x), len(wavelengths)))
     places = place_on_inputs(inputs, coadd_wcs, x, y)
-    for k, (row, (on_x, on_y)) in enumerate(zip(inputs, places, strict=True)):
+    for k, (row, curve) in enumerate(zip(inputs, curves, strict=True)):
+        on_x, on_y = places[k]
         inside[k] = row.contains(on_x, on_y)
         at = inside[k]
-        values[k, at] = row.throughput(on_x[at], on_y[at], wavelengths)
+        values[k, at] = curve(on_x[at], on_y[at], wavelengths)
     weights = [row.weight for row in inputs]
     mean, found = weighted_mean(
         weights, np.broadcast_to(inside[..., None], values.shape), values
     )
-    check_covered(found.all(axis=-1), x, y)
-    return _set_beyond_bounds(mean, inputs, wavelengths).reshape(
-        *shape, len(wavelengths)
-    )
+    check_covered(np.all(found, axis=-1), x, y)
+    mean = _set_beyond_bounds(mean, curves, weights, wavelengths)
+    return mean.reshape(*shape, len(wavelengths))
+
+
+def _curve(row: DetectorInput) -> Throughput:
+    if row.throughput is None:
+        raise ValueError(
+            f"the detector with id {row.id} has no transmission curve; all inputs "
+            "need one"
+        )
+    return row.throughput
 
 
 def _set_beyond_bounds(
-    mean: np.ndarray, inputs: Sequence[DetectorInput], wavelengths: np.ndarray
+    mean: np.ndarray,
+    curves: Sequence[Throughput],
+    weights: Sequence[float],
+    wavelengths: np.ndarray,
 ) -> np.ndarray:
     """Set the throughput at and beyond the bounds of all curves."""
-    curves = [row.throughput for row in inputs]
+    if not curves:
+        return mean
     low, high = np.array([curve.wavelength_bounds for curve in curves]).T
     at_bounds = np.array([curve.at_bounds for curve in curves])
-    ends, _ = weighted_mean(
-        [row.weight for row in inputs], np.ones(at_bounds.shape, bool), at_bounds
-    )
+    ends, _ = weighted_mean(weights, np.ones(at_bounds.shape, bool), at_bounds)
     mean = np.where(wavelengths <= low.min(), ends[0], mean)
     return np.where(wavelengths >= high.max(), ends[1], mean)
