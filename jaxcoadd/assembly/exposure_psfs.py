@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from jaxcoadd.assembly.coadd_psf import CoaddPsf, PsfInput
 from jaxcoadd.io import Grid
 from jaxcoadd.resampling import AbstractKernel
@@ -38,7 +40,7 @@ def coadd_psf_of(
         weight = weights.get(warped.visit.identifier)
         if weight is None:
             continue
-        pixels = warped.detectors["good_pixels"]
+        pixels = np.asarray(warped.detectors["good_pixels"])
         for file, psf, n_pixels in zip(warped.used, warped.psfs, pixels, strict=True):
             if psf is None:
                 continue

@@ -70,8 +70,8 @@ def read_strip(
         left, right = max(dx, 0), min(width + dx, width)
         target = np.s_[first - start - dy : last - start - dy, left - dx : right - dx]
         rows = _read_rows(item, plan, first, last, read)
-        for plane, read in zip(planes, rows, strict=True):
-            plane[target] = read[:, left:right]
+        for plane, found in zip(planes, rows, strict=True):
+            plane[target] = found[:, left:right]
     return Strip(*planes)
 
 

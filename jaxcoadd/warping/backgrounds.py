@@ -84,7 +84,7 @@ def measure_background(image: np.ndarray, bad: np.ndarray, *, mesh: int) -> np.n
         mask=left_out,
         filter_size=3,
         exclude_percentile=_LEAST_PERCENT,
-        sigma_clip=SigmaClip(_CLIP),
+        sigma_clip=SigmaClip(_CLIP),  # pyright: ignore[reportArgumentType]
         bkg_estimator=SExtractorBackground(),
     )
     return np.asarray(found.background, image.dtype)
