@@ -150,8 +150,8 @@ def _draw(psfs, samples, kernel, *, size):
 
 def _allowed(case, params, precision):
     """Bound the difference by rounding, and by another entry of a table of weights."""
-    sources = case.get("dest_to_src", np.zeros(3))[..., 2]
-    allowed = ROUNDING[precision] + 4 * np.spacing(np.abs(sources).max())
+    largest = np.abs(case["positions"]).max()
+    allowed = ROUNDING[precision] + 2 * np.spacing(largest)
     if precision == 32 and params.get("cacheSize"):
         return allowed + 1 / params["cacheSize"]
     return allowed
