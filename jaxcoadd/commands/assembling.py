@@ -180,6 +180,7 @@ def _warp_exposures(options, settings, stack: contextlib.ExitStack) -> None:
         overwrite=options.overwrite,
     )
     options.warps = [str(one.path) for one in written]
+    options.visits = [one.made_of for one in written]
 
 
 def _assemble_warps(options: argparse.Namespace, settings) -> int:
@@ -298,8 +299,25 @@ def _run(options: argparse.Namespace, settings, plan, regions):
             config=settings.as_text(),
             timings=result.timings,
             cards=result.cards,
+            others=_psf_hdus(options, result),
             compress=options.compress,
             overwrite=options.overwrite,
         )
         options.written = True
     return result
+
+
+def _psf_hdus(options: argparse.Namespace, result) -> tuple:
+    """Return the HDUs of the coadd's point-spread function, if it is known."""
+    if not options.from_exposures:
+        return ()
+    from jaxcoadd.assembly.exposure_psfs import coadd_psf_of
+    from jaxcoadd.io.psf_grids import psf_grid_hdus
+    from jaxcoadd.warping.settings import kernel_of
+
+    rows = [row for row in result.inputs if not row["skipped"]]
+    weights = {str(row["identifier"]): float(row["weight"]) for row in rows}
+    grid = result.coadd.grid
+    kernel = kernel_of(options.kernel)
+    psf = coadd_psf_of(options.visits, weights, grid, kernel)
+    return () if psf is None else psf_grid_hdus(psf.grid(grid.shape))
