@@ -291,6 +291,8 @@ def _run(options: argparse.Namespace, settings, plan, regions):
             progress=progress,
             warn=lambda reason: warn(f"left out: {reason}"),
         )
+        if options.from_exposures and not options.keep_warps:
+            _name_exposures(result.inputs, options.visits)
         progress("write", plan.nbytes, plan.nbytes)
         write_coadd(
             options.output,
@@ -299,7 +301,7 @@ def _run(options: argparse.Namespace, settings, plan, regions):
             config=settings.as_text(),
             timings=result.timings,
             cards=result.cards,
-            others=_psf_hdus(options, result),
+            others=_input_hdus(options, result),
             compress=options.compress,
             overwrite=options.overwrite,
         )
@@ -307,17 +309,24 @@ def _run(options: argparse.Namespace, settings, plan, regions):
     return result
 
 
-def _psf_hdus(options: argparse.Namespace, result) -> tuple:
-    """Return the HDUs of the coadd's point-spread function, if it is known."""
+def _input_hdus(options: argparse.Namespace, result) -> tuple:
+    """Return HDUs of the exposures, and of the point-spread function."""
     if not options.from_exposures:
         return ()
-    from jaxcoadd.assembly.exposure_psfs import coadd_psf_of
-    from jaxcoadd.io.psf_grids import psf_grid_hdus
+    from jaxcoadd.assembly.exposure_inputs import gather_inputs, input_hdus
     from jaxcoadd.warping.settings import kernel_of
 
     rows = [row for row in result.inputs if not row["skipped"]]
     weights = {str(row["identifier"]): float(row["weight"]) for row in rows}
     grid = result.coadd.grid
-    kernel = kernel_of(options.kernel)
-    psf = coadd_psf_of(options.visits, weights, grid, kernel)
-    return () if psf is None else psf_grid_hdus(psf.grid(grid.shape))
+    inputs = gather_inputs(options.visits, weights, grid)
+    return input_hdus(inputs, grid, kernel_of(options.kernel))
+
+
+def _name_exposures(table, visits) -> None:
+    """Name the exposures in a table of inputs, not the warps that are removed."""
+    files = {one.visit.identifier: one.visit.exposures for one in visits}
+    table["file"] = [
+        ", ".join(str(file.path) for file in files[str(row["identifier"])])
+        for row in table
+    ]

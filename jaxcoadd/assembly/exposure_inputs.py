@@ -1,0 +1,129 @@
+"""What a coadd from exposures remembers of them: tables, and its PSF."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from astropy.io import fits
+
+from jaxcoadd.assembly.coadd_psf import CoaddPsf, PsfInput
+from jaxcoadd.inputs.records import CoaddInputs, DetectorInput, VisitInput
+from jaxcoadd.inputs.tables import detector_table, sort_inputs, visit_table
+from jaxcoadd.io import Grid
+from jaxcoadd.io.psf_grids import psf_grid_hdus
+from jaxcoadd.resampling import AbstractKernel
+from jaxcoadd.sky.psf_inputs import InputRegion
+from jaxcoadd.warping import WarpedVisit
+
+
+def gather_inputs(
+    visits: Sequence[WarpedVisit], weights: Mapping[str, float], grid: Grid
+) -> CoaddInputs:
+    """Gather the visits that are in a coadd, and their detectors.
+
+    Parameters
+    ----------
+    visits
+        What the warps were made of.
+    weights
+        Weight of each visit that is in the coadd, by identifier.
+    grid
+        Of the coadd.
+
+    Returns
+    -------
+    CoaddInputs
+        Visits have the number of their identifier; where one is no number, all are
+        counted from 1. Detectors without a number have -1.
+    """
+    used = [one for one in visits if one.visit.identifier in weights]
+    names = [one.visit.identifier for one in used]
+    numeric = all(name.isdecimal() for name in names)
+    numbers = [int(name) for name in names] if numeric else range(1, 1 + len(names))
+    rows: list[VisitInput] = []
+    detectors: list[DetectorInput] = []
+    for number, warped in zip(numbers, used, strict=True):
+        weight = weights[warped.visit.identifier]
+        pixels = np.asarray(warped.detectors["good_pixels"])
+        rows.append(
+            VisitInput(
+                number,
+                _box(grid.shape, grid.origin),
+                goodpix=int(pixels.sum()),
+                weight=weight,
+                filter=_band(warped),
+                wcs=grid.wcs,
+            )
+        )
+        for file, psf, n_pixels in zip(warped.used, warped.psfs, pixels, strict=True):
+            name = file.detector or ""
+            detectors.append(
+                DetectorInput(
+                    len(detectors),
+                    number,
+                    int(name) if name.isdecimal() else -1,
+                    _box(file.pixels.shape),
+                    file.pixels.wcs,
+                    goodpix=int(n_pixels),
+                    weight=weight,
+                    filter=file.pixels.band or "",
+                    psf=psf,
+                )
+            )
+    return sort_inputs(rows, detectors)
+
+
+def coadd_psf_of(
+    inputs: CoaddInputs, grid: Grid, kernel: AbstractKernel
+) -> CoaddPsf | None:
+    """Return the PSF of a coadd; None if no input has one.
+
+    Parameters
+    ----------
+    inputs
+        What the coadd is made of.
+    grid
+        Of the coadd.
+    kernel
+        That the exposures were warped with.
+    """
+    found = [
+        PsfInput(
+            row.psf,
+            InputRegion(row.wcs, row.box),
+            row.weight,
+            float(row.goodpix),
+        )
+        for row in inputs.detectors
+        if row.psf is not None
+    ]
+    return CoaddPsf(grid.wcs, found, kernel) if grid.wcs and found else None
+
+
+def input_hdus(
+    inputs: CoaddInputs, grid: Grid, kernel: AbstractKernel
+) -> tuple[fits.ImageHDU | fits.BinTableHDU, ...]:
+    """Return HDUs of the tables of visits and detectors, and of the coadd's PSF."""
+    tables = []
+    for name, table in {
+        "VISITS": visit_table(inputs),
+        "DETECTORS": detector_table(inputs),
+    }.items():
+        hdu = fits.table_to_hdu(table)
+        hdu.name = name
+        tables.append(hdu)
+    psf = coadd_psf_of(inputs, grid, kernel)
+    return (*tables, *(() if psf is None else psf_grid_hdus(psf.grid(grid.shape))))
+
+
+def _box(
+    shape: tuple[int, int], origin: tuple[int, int] = (0, 0)
+) -> tuple[int, int, int, int]:
+    """Return the first and last column and row of an image."""
+    x, y = origin
+    return x, y, x + shape[1] - 1, y + shape[0] - 1
+
+
+def _band(warped: WarpedVisit) -> str:
+    """Return the filter that the exposures of a visit share."""
+    bands = {file.pixels.band or "" for file in warped.used}
+    return bands.pop() if len(bands) == 1 else ""
