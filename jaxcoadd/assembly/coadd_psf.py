@@ -168,10 +168,15 @@ class CoaddPsf:
         """
         positions = np.asarray(positions, float).reshape(-1, 2)
         index, samples = _sample(self.wcs, self.inputs, positions)
+        dtype = self._psfs.stamps.dtype
         halves = np.where(samples.used[..., None], samples.half_size, 0).max(axis=1)
         if size is None:
             rows, columns = (int(n) for n in 2 * halves.max(axis=0, initial=0) + 1)
             size = (rows, columns)
+        # Rounded here, once fractions are split off: the stamps say how precisely.
+        samples = jax.tree.map(
+            lambda leaf: leaf.astype(dtype) if leaf.dtype == float else leaf, samples
+        )
         drawn, has_input = _draw(self._psfs, index, samples, self.kernel, size=size)
         halves = np.minimum(halves, np.array(size) // 2)
         return Stamps(np.asarray(drawn), halves, np.asarray(has_input))
