@@ -104,8 +104,7 @@ def _native(array: np.ndarray) -> np.ndarray:
 def _find(hdus: fits.HDUList, name: str) -> Any:
     """Return an HDU by its name."""
     kind = fits.ImageHDU if name == STAMPS else fits.BinTableHDU
-    place = [info[1] for info in hdus.info(output=False)]
-    found: Any = hdus[place.index(name)] if name in place else None
+    found: Any = hdus[name] if name in hdus else None
     if not isinstance(found, kind):
         raise InputError(
             f"{_name(hdus)} has no HDU {name}; it was written without the coadd's PSF"
