@@ -229,7 +229,7 @@ def test_files_without_a_whole_grid_are_refused(grid):
     with pytest.raises(InputError, match="no HDU PSF_CELLS;"):
         read_psf_grid(fits.HDUList([fits.PrimaryHDU(), image]))
     short = fits.BinTableHDU(table.data[:3], name="PSF_CELLS")
-    with pytest.raises(InputError, match="3 by 2 cells of PSF, and has 3 rows"):
+    with pytest.raises(InputError, match="3 by 2 cells of PSF in turn, and has 3 rows"):
         read_psf_grid(fits.HDUList([fits.PrimaryHDU(), image, short]))
     del image.header["CELLSIZE"]
     with pytest.raises(InputError, match="CELLSIZE None"):

@@ -1,5 +1,7 @@
 """Point-spread functions of a coadd in FITS: a cube of stamps, and a table of cells."""
 
+from typing import Any
+
 import numpy as np
 from astropy.io import fits
 from astropy.table import Table
@@ -64,8 +66,7 @@ def read_psf_grid(hdus: fits.HDUList) -> PsfGrid:
         An HDU, a card or a column is missing, or they do not belong together.
     """
     image, table = (_find(hdus, name) for name in (STAMPS, CELLS))
-    stamps, rows = image.data, table.data
-    cell_size = image.header.get("CELLSIZE")
+    stamps, cell_size = image.data, image.header.get("CELLSIZE")
     if stamps is None or stamps.ndim != 4 or not isinstance(cell_size, int):
         shape = None if stamps is None else stamps.shape
         raise InputError(
@@ -73,38 +74,44 @@ def read_psf_grid(hdus: fits.HDUList) -> PsfGrid:
             f"with a card CELLSIZE, and has shape {shape} and CELLSIZE {cell_size!r}; "
             "write it again"
         )
-    missing = [name for name in _COLUMNS if name not in (table.columns.names or ())]
-    if missing or len(rows) != stamps.shape[0] * stamps.shape[1]:
+    names = table.columns.names or ()
+    columns = {name: np.asarray(table.data[name]) for name in _COLUMNS if name in names}
+    missing = [name for name in _COLUMNS if name not in columns]
+    wanted = np.indices(stamps.shape[:2]).reshape(2, -1)
+    places = [columns.get(name, np.empty(0)) for name in _COLUMNS[:2]]
+    if missing or not np.array_equal(places, wanted):
         raise InputError(
             f"table {CELLS} of {_name(hdus)} should have the columns "
             f"{', '.join(_COLUMNS)} and a row for each of the "
-            f"{stamps.shape[0]} by {stamps.shape[1]} cells of {STAMPS}, and has "
-            f"{len(rows)} rows without {missing}; write it again"
+            f"{stamps.shape[0]} by {stamps.shape[1]} cells of {STAMPS} in turn, and "
+            f"has {len(table.data)} rows without {missing}; write it again"
         )
-    return _fill(stamps, rows, cell_size)
+    y, x, has_input = (columns[n].reshape(stamps.shape[:2]) for n in _COLUMNS[2:])
+    return PsfGrid(
+        stamps=_native(stamps),
+        y=_native(y[:, 0]),
+        x=_native(x[0]),
+        has_input=has_input.astype(bool),
+        cell_size=cell_size,
+    )
 
 
-def _fill(stamps: np.ndarray, rows: fits.FITS_rec, cell_size: int) -> PsfGrid:
-    """Bring the rows of the table into their places, in the machine's byte order."""
-    native = stamps.astype(stamps.dtype.newbyteorder("="))
-    at = rows["cell_y"], rows["cell_x"]
-    y, x = (np.empty(n) for n in stamps.shape[:2])
-    has_input = np.zeros(stamps.shape[:2], bool)
-    y[at[0]], x[at[1]], has_input[at] = rows["y"], rows["x"], rows["has_input"]
-    return PsfGrid(native, y, x, has_input, cell_size)
+def _native(array: np.ndarray) -> np.ndarray:
+    """Bring numbers to the machine's byte order."""
+    return array.astype(array.dtype.newbyteorder("="))
 
 
-def _find(hdus: fits.HDUList, name: str) -> fits.ImageHDU | fits.BinTableHDU:
+def _find(hdus: fits.HDUList, name: str) -> Any:
     """Return an HDU by its name."""
     kind = fits.ImageHDU if name == STAMPS else fits.BinTableHDU
-    for hdu in hdus:
-        if hdu.name == name and isinstance(hdu, kind):
-            return hdu
-    raise InputError(
-        f"{_name(hdus)} has no HDU {name}; it was written without the coadd's PSF"
-    )
+    found: Any = hdus[name] if name in hdus else None
+    if not isinstance(found, kind):
+        raise InputError(
+            f"{_name(hdus)} has no HDU {name}; it was written without the coadd's PSF"
+        )
+    return found
 
 
 def _name(hdus: fits.HDUList) -> str:
     """Name the file, if it is one."""
-    return hdus.filename() or "the file"
+    return str(hdus.filename() or "the file")
