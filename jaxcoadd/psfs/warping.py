@@ -9,7 +9,7 @@ pixels are split off on the host, in double precision.
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from jaxcoadd.arrays import Image
 from jaxcoadd.psfs.stamps import HalfSize, Position, is_within, normalise
@@ -55,7 +55,19 @@ class CachedKernel(AbstractKernel):
 
     def weights(self, fraction: Float[Array, "*s"]) -> tuple[Float[Array, "*s"], ...]:
         """Return the weights in the middle of the step that a fraction lies in."""
-        return self.kernel.weights((jnp.floor(fraction * self.size) + 0.5) / self.size)
+        return self.kernel.weights(self._stepped(fraction))
+
+    @property
+    def footprints(self) -> tuple[range, ...]:
+        """Those of the kernel."""
+        return self.kernel.footprints
+
+    def footprint(self, fraction: Float[Array, "*s"]) -> Int[Array, "*s"]:
+        """Return which of `footprints` a position touches."""
+        return self.kernel.footprint(self._stepped(fraction))
+
+    def _stepped(self, fraction: Float[Array, "*s"]) -> Float[Array, "*s"]:
+        return (jnp.floor(fraction * self.size) + 0.5) / self.size
 
 
 def warped_half_size(
