@@ -1,3 +1,4 @@
+from . import inputs as inputs
 from . import io as io
 from . import reference as reference
 from . import sky as sky
@@ -7,6 +8,8 @@ from .accumulation import accumulate_stack as accumulate_stack
 from .accumulation import finalize as finalize
 from .accumulation import merge as merge
 from .accumulation import start_sums as start_sums
+from .assembly.coadd_psf import CoaddPsf as CoaddPsf
+from .assembly.coadd_psf import PsfInput as PsfInput
 from .bright_objects import BrightObject as BrightObject
 from .bright_objects import bright_object_spans as bright_object_spans
 from .bright_objects import flag_bright_objects as flag_bright_objects
@@ -33,6 +36,22 @@ from .masks import remap_mask as remap_mask
 from .masks import union_masks as union_masks
 from .photometry import ChebyshevField as ChebyshevField
 from .photometry import PhotoCalib as PhotoCalib
+from .psfs import CachedKernel as CachedKernel
+from .psfs import PsfGrid as PsfGrid
+from .psfs import PsfSamples as PsfSamples
+from .psfs import StampPsf as StampPsf
+from .psfs import cell_centres as cell_centres
+from .psfs import coadd_psf as coadd_psf
+from .psfs import coadd_psf_at as coadd_psf_at
+from .psfs import make_stamp_psf as make_stamp_psf
+from .psfs import psf_image_at as psf_image_at
+from .psfs import psf_kernel_at as psf_kernel_at
+from .psfs import shift_stamp as shift_stamp
+from .psfs import stack_psfs as stack_psfs
+from .psfs import warp_psf as warp_psf
+from .psfs import warp_psf_at as warp_psf_at
+from .psfs import warp_psf_to_cell as warp_psf_to_cell
+from .psfs import warped_half_size as warped_half_size
 from .resampling import Bilinear as Bilinear
 from .resampling import Lanczos as Lanczos
 from .resampling import Nearest as Nearest

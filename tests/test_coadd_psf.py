@@ -1,7 +1,5 @@
 """The point-spread function of a coadd of images with WCS, and its grids in FITS."""
 
-import io
-
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -206,34 +204,38 @@ def test_grid_has_one_stamp_a_cell(grid):
     np.testing.assert_allclose(grid.stamps[:, 0].sum(axis=(1, 2)), 1, atol=1e-6)
 
 
+def write_hdus(path, *hdus):
+    fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(path, overwrite=True)
+    return path
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_grid_comes_back_from_a_file_bit_for_bit(grid, dtype):
+def test_grid_comes_back_from_a_file_bit_for_bit(grid, dtype, tmp_path):
     written = PsfGrid(
         grid.stamps.astype(dtype), grid.y, grid.x + 1 / 3, grid.has_input, 80
     )
-    stream = io.BytesIO()
-    fits.HDUList([fits.PrimaryHDU(), *psf_grid_hdus(written)]).writeto(stream)
-    stream.seek(0)
-    with fits.open(stream) as hdus:
-        found = read_psf_grid(hdus)
+    found = read_psf_grid(write_hdus(tmp_path / "p.fits", *psf_grid_hdus(written)))
     assert found.stamps.dtype == dtype
     for name in ("stamps", "y", "x", "has_input"):
         np.testing.assert_array_equal(getattr(found, name), getattr(written, name))
     assert found.cell_size == 80
 
 
-def test_files_without_a_whole_grid_are_refused(grid):
+def test_files_without_a_whole_grid_are_refused(grid, tmp_path):
+    path = tmp_path / "p.fits"
     image, table = psf_grid_hdus(grid)
-    with pytest.raises(InputError, match="no HDU PSF;"):
-        read_psf_grid(fits.HDUList([fits.PrimaryHDU()]))
-    with pytest.raises(InputError, match="no HDU PSF_CELLS;"):
-        read_psf_grid(fits.HDUList([fits.PrimaryHDU(), image]))
+    with pytest.raises(InputError, match=r"p\.fits has no HDU PSF;"):
+        read_psf_grid(write_hdus(path))
+    with pytest.raises(InputError, match=r"p\.fits has no HDU PSF_CELLS;"):
+        read_psf_grid(write_hdus(path, image))
     short = fits.BinTableHDU(table.data[:3], name="PSF_CELLS")
     with pytest.raises(InputError, match="3 by 2 cells of PSF in turn, and has 3 rows"):
-        read_psf_grid(fits.HDUList([fits.PrimaryHDU(), image, short]))
+        read_psf_grid(write_hdus(path, image, short))
     del image.header["CELLSIZE"]
     with pytest.raises(InputError, match="CELLSIZE None"):
-        read_psf_grid(fits.HDUList([fits.PrimaryHDU(), image, table]))
+        read_psf_grid(write_hdus(path, image, table))
+    with pytest.raises(InputError, match="does not exist"):
+        read_psf_grid(tmp_path / "none.fits")
 
 
 # Refusals.

@@ -114,7 +114,7 @@ def test_the_extras_that_the_readme_installs_exist():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     named = re.findall(r"'\.\[([\w,]+)\]'", README.read_text())
     extras = {name for group in named for name in group.split(",")}
-    assert extras == {"cli", "plot", "test"}
+    assert extras == {"cli", "plot", "sky", "test"}
     assert extras <= set(project["optional-dependencies"])
     assert project["requires-python"] == ">=3.11,<3.14"
     assert "Python 3.11 to 3.13" in README.read_text()

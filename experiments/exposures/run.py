@@ -20,12 +20,12 @@ from photutils.aperture import CircularAnnulus, CircularAperture, aperture_photo
 from photutils.centroids import centroid_2dg, centroid_sources
 
 from jaxcoadd import io
-from jaxcoadd.io.psf_grids import read_psf_grid
 
 HERE = pathlib.Path(__file__).parent
 NANOMAGGY = 10 ** (0.4 * (31.4 - 22.5))
 """Nanojansky."""
 DECAM_BAD = "NO_DATA,BAD,SAT,BLEED,CR,LOWWT,DIFF,STREAK,ZEROWT"
+LAGS = ((1, 0), (0, 1), (1, 1), (2, 0), (0, 2))
 SAAO_BAD = "NO_DATA,BAD,SAT,SATGROW"
 
 
@@ -43,26 +43,19 @@ def sums(image, x, y, radius):
     return np.asarray(aperture_photometry(image, apertures)["aperture_sum"])
 
 
-def noise_factor(image, variance, blank, radius, rng, n=4000):
+def noise_factor(coadd, blank, radius, rng, n=20000):
     """Return the scatter of sums of blank apertures over that of their variances.
 
-    And the correlation of pixels with the next ones in x, y and diagonally.
+    The standard deviation, which is what the correlation of pixels predicts.
     """
+    image = coadd.image - np.median(coadd.image[blank])
     height, width = image.shape
-    y, x = (rng.uniform(radius + 1, n_ - radius - 2, n) for n_ in (height, width))
+    y, x = (rng.uniform(radius + 1, side - radius - 2, n) for side in (height, width))
     free = sums(blank.astype(float), x, y, radius) > np.pi * radius**2 - 1e-6
     x, y = x[free], y[free]
-    ratio = sums(image, x, y, radius) / np.sqrt(sums(variance, x, y, radius))
-    low, high = np.percentile(ratio, [15.865, 84.135])
-    scaled = np.where(blank, image / np.sqrt(variance), np.nan)
-    scaled = scaled - np.nanmedian(scaled)
-    scaled[np.abs(scaled) > 4] = np.nan
-    correlation = {}
-    for dx, dy in ((1, 0), (0, 1), (1, 1), (2, 0)):
-        a = scaled[dy:, dx:]
-        b = scaled[: height - dy, : width - dx]
-        correlation[f"{dx},{dy}"] = float(np.nanmean(a * b) / np.nanmean(scaled**2))
-    return float((high - low) / 2), len(x), correlation
+    ratio = sums(np.where(blank, image, 0), x, y, radius)
+    ratio /= np.sqrt(sums(np.where(blank, coadd.variance, 0), x, y, radius))
+    return float(ratio.std()), len(x)
 
 
 def expected_factor(correlation_of, radius, reach=6):
@@ -122,8 +115,7 @@ def blank_of(coadd, sources, reach):
 
 def psf_residual(path, coadd, x, y):
     """Fit the coadd's own PSF to a star; return the largest residual over the peak."""
-    with fits.open(path) as file:
-        grid = read_psf_grid(file)
+    grid = io.read_psf_grid(path)
     cell = (np.abs(grid.y - y).argmin(), np.abs(grid.x - x).argmin())
     stamp = np.asarray(grid.stamps[cell], float)
     half = 10
@@ -198,9 +190,10 @@ def decam(data, folder, band, rng):
     sources = [(float(r["x_warp"]), float(r["y_warp"])) for r in rows]
     gaia = gaia_offsets(base, coadd, exposures, weights)
     blank = blank_of(coadd, sources, 22)
-    factor, apertures, near = noise_factor(coadd.image, coadd.variance, blank, 4.0, rng)
+    factor, apertures = noise_factor(coadd, blank, 4.0, rng)
     correlation, power = correlation_map(coadd.image, coadd.variance, blank)
     expected = expected_factor(correlation, 4.0)
+    near = {f"{dx},{dy}": correlation(dx, dy) for dx, dy in LAGS}
     brightest = max(rows, key=lambda row: float(row["flux_nmgy_r2p1"]))
     residual, _ = psf_residual(
         output, coadd, float(brightest["x_warp"]), float(brightest["y_warp"])

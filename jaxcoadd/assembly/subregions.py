@@ -68,29 +68,37 @@ def stack_subregions(
     weights = np.array([one.weight for one in used], dtype)
     weights = jax.device_put(weights, row_shardings(devices)[1])
     rows = plan.rows
+
+    def stack_piece(cube: Cube) -> tuple[dict[str, np.ndarray], np.ndarray] | None:
+        """Stack some rows; None if the device has not enough memory for them."""
+        try:
+            pixels = cube.to_devices(rows, no_data, devices)
+            stacked, counted = stack(pixels, weights, planes=plan.planes)
+            # It may run out of memory only now, when the results are asked for.
+            found = {name: np.asarray(getattr(stacked, name)) for name in planes}
+            return found, np.asarray(counted)
+        except RuntimeError as error:
+            if "RESOURCE_EXHAUSTED" in str(error) and rows > 1:
+                return None
+            raise
+
     for part, cube in _parts(plan, used, kept):
         start = part.start
         while start < part.stop:
             piece = slice(start, min(start + rows, part.stop))
-            local = slice(piece.start - part.start, piece.stop - part.start)
-            try:
-                pixels = cube.rows(local).to_devices(rows, no_data, devices)
-                stacked, counted = stack(pixels, weights, planes=plan.planes)
-                # Of the device, which may run out of memory only now.
-                found = {name: np.asarray(getattr(stacked, name)) for name in planes}
-            except RuntimeError as error:
-                if "RESOURCE_EXHAUSTED" not in str(error) or rows == 1:
-                    raise
+            found = stack_piece(
+                cube.rows(slice(piece.start - part.start, piece.stop - part.start))
+            )
+            if found is None:
                 rows = -(-rows // 2)
                 continue
             for name, plane in planes.items():
-                plane[piece] = found[name][: piece.stop - piece.start]
-            counts += np.asarray(counted)
-            # Nothing of one subregion may be alive when the next one is computed.
-            del pixels, stacked, counted, found
+                plane[piece] = found[0][name][: piece.stop - piece.start]
+            counts += found[1]
             done(piece.stop - piece.start)
             start = piece.stop
-        del cube
+        # Nothing of one subregion may be alive when the next one is computed.
+        del cube, found
     return planes, counts
 
 

@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from jaxcoadd.commands.grids import add_grid_options, target_grid
 from jaxcoadd.commands.terminal import DONE, EXIT_CODES, UsageError, say, warn
@@ -19,7 +20,7 @@ _FITS_SUFFIXES = (".fits", ".fits.gz", ".fits.fz", ".fit", ".fts")
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
-def add_assemble(commands) -> None:
+def add_assemble(commands: Any) -> None:
     """Add the subcommand to a parser."""
     parser = commands.add_parser(
         "assemble",

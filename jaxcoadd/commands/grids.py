@@ -1,9 +1,13 @@
 """Options that say on which pixels a coadd lies."""
 
 import argparse
+from typing import TYPE_CHECKING
 
 from jaxcoadd.commands.sky_maps import patch_index
 from jaxcoadd.commands.terminal import UsageError
+
+if TYPE_CHECKING:
+    from jaxcoadd.io import Grid
 
 
 def add_grid_options(parser: argparse._ActionsContainer) -> None:
@@ -15,7 +19,7 @@ def add_grid_options(parser: argparse._ActionsContainer) -> None:
     add("--patch", metavar="P", help="patch of the tract, by number or as X,Y")
 
 
-def target_grid(options: argparse.Namespace):
+def target_grid(options: argparse.Namespace) -> "Grid":
     """Return the grid that the options name; `UsageError` if none, or two."""
     from jaxcoadd.io import InputError, read_grid
 

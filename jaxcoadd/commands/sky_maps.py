@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from jaxcoadd.sky import AbstractSkyMap, Box, Patch, Tract
 
 
-def add_skymap(commands) -> None:
+def add_skymap(commands: Any) -> None:
     """Add the subcommand to a parser."""
     parser = commands.add_parser(
         "skymap",

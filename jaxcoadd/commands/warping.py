@@ -1,12 +1,19 @@
 """The subcommand ``warp``: from exposures to warps, a file a visit."""
 
 import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from jaxcoadd.commands.grids import add_grid_options, target_grid
 from jaxcoadd.commands.terminal import DONE, EXIT_CODES, say, warn
 
+if TYPE_CHECKING:
+    from jaxcoadd.io import Grid, ReaderMapping
+    from jaxcoadd.warping import WarpedFile, WarpSettings
 
-def add_warp(commands) -> None:
+
+def add_warp(commands: Any) -> None:
     """Add the subcommand to a parser."""
     parser = commands.add_parser(
         "warp",
@@ -47,7 +54,7 @@ def add_warp_options(parser: argparse._ActionsContainer) -> None:
     )
 
 
-def read_warp_settings(options: argparse.Namespace):
+def read_warp_settings(options: argparse.Namespace) -> "WarpSettings":
     """Return the settings that the options name."""
     from jaxcoadd.assembly import SettingsError
     from jaxcoadd.warping import WarpSettings
@@ -62,7 +69,17 @@ def read_warp_settings(options: argparse.Namespace):
         raise SettingsError(str(error)) from error
 
 
-def find_and_warp(paths, grid, settings, folder, *, mapping=None, say, **options):
+def find_and_warp(
+    paths: Sequence[str | Path],
+    grid: "Grid",
+    settings: "WarpSettings",
+    folder: str | Path,
+    *,
+    say: Callable[[str], None],
+    mapping: "ReaderMapping | None" = None,
+    compress: bool = True,
+    overwrite: bool = False,
+) -> "list[WarpedFile]":
     """Warp exposures into a folder, and say what becomes of each."""
     from jaxcoadd.io import InputError
     from jaxcoadd.warping import find_visits, warp_files, warp_paths
@@ -72,7 +89,7 @@ def find_and_warp(paths, grid, settings, folder, *, mapping=None, say, **options
         warn(f"left out: {one.reason}")
     if not visits:
         raise InputError(f"none of the {len(skipped)} exposures can be used")
-    targets = warp_paths(visits, folder, overwrite=options.get("overwrite", False))
+    targets = warp_paths(visits, folder, overwrite=overwrite)
 
     def done(warped):
         for one in warped.skipped:
@@ -82,7 +99,8 @@ def find_and_warp(paths, grid, settings, folder, *, mapping=None, say, **options
             detectors = len(warped.used)
             say(f"{warped.visit.identifier}: {detectors} detectors, {pixels} pixels")
 
-    written = warp_files(visits, grid, settings, targets, done=done, **options)
+    writing = {"compress": compress, "overwrite": overwrite}
+    written = warp_files(visits, grid, settings, targets, done=done, **writing)
     if not written:
         raise InputError(f"none of the {len(visits)} visits has a pixel on the grid")
     return written

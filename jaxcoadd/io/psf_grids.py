@@ -1,12 +1,15 @@
 """Point-spread functions of a coadd in FITS: a cube of stamps, and a table of cells."""
 
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
 from astropy.table import Table
 
 from jaxcoadd.io.errors import InputError
+from jaxcoadd.io.hdus import Hdu, read_hdus
+from jaxcoadd.io.sections import opened
 from jaxcoadd.psfs import PsfGrid
 
 STAMPS = "PSF"
@@ -52,39 +55,41 @@ def psf_grid_hdus(grid: PsfGrid) -> tuple[fits.ImageHDU, fits.BinTableHDU]:
     return image, table
 
 
-def read_psf_grid(hdus: fits.HDUList) -> PsfGrid:
-    """Read a grid of point-spread functions back.
+def read_psf_grid(path: str | Path) -> PsfGrid:
+    """Read the point-spread functions that a coadd's file holds.
 
     Parameters
     ----------
-    hdus
-        An open FITS file that holds what `psf_grid_hdus` made.
+    path
+        The file, with what `psf_grid_hdus` made.
 
     Raises
     ------
     InputError
-        An HDU, a card or a column is missing, or they do not belong together.
+        The file is missing or damaged, or an HDU, a card or a column is missing, or
+        they do not belong together.
     """
+    hdus = read_hdus(path)
     image, table = (_find(hdus, name) for name in (STAMPS, CELLS))
-    stamps, cell_size = image.data, image.header.get("CELLSIZE")
-    if stamps is None or stamps.ndim != 4 or not isinstance(cell_size, int):
-        shape = None if stamps is None else stamps.shape
+    with opened(image) as stored:
+        stamps = np.asarray(stored.data)
+    with opened(table) as stored:
+        rows = Table(stored.data)
+    cell_size = image.get("CELLSIZE")
+    if image.is_table or stamps.ndim != 4 or not isinstance(cell_size, int):
         raise InputError(
-            f"HDU {STAMPS} of {_name(hdus)} should be an image (cell_y, cell_x, y, x) "
-            f"with a card CELLSIZE, and has shape {shape} and CELLSIZE {cell_size!r}; "
-            "write it again"
+            f"{image} should be an image (cell_y, cell_x, y, x) with a card CELLSIZE, "
+            f"and has shape {image.shape} and CELLSIZE {cell_size!r}; write it again"
         )
-    names = table.columns.names or ()
-    columns = {name: np.asarray(table.data[name]) for name in _COLUMNS if name in names}
+    columns = {name: np.asarray(rows[name]) for name in rows.colnames}
     missing = [name for name in _COLUMNS if name not in columns]
     wanted = np.indices(stamps.shape[:2]).reshape(2, -1)
     places = [columns.get(name, np.empty(0)) for name in _COLUMNS[:2]]
     if missing or not np.array_equal(places, wanted):
         raise InputError(
-            f"table {CELLS} of {_name(hdus)} should have the columns "
-            f"{', '.join(_COLUMNS)} and a row for each of the "
-            f"{stamps.shape[0]} by {stamps.shape[1]} cells of {STAMPS} in turn, and "
-            f"has {len(table.data)} rows without {missing}; write it again"
+            f"{table} should have the columns {', '.join(_COLUMNS)} and a row for each "
+            f"of the {stamps.shape[0]} by {stamps.shape[1]} cells of {STAMPS} in turn, "
+            f"and has {len(rows)} rows without {missing}; write it again"
         )
     y, x, has_input = (columns[n].reshape(stamps.shape[:2]) for n in _COLUMNS[2:])
     return PsfGrid(
@@ -101,17 +106,11 @@ def _native(array: np.ndarray) -> np.ndarray:
     return array.astype(array.dtype.newbyteorder("="))
 
 
-def _find(hdus: fits.HDUList, name: str) -> Any:
+def _find(hdus: Sequence[Hdu], name: str) -> Hdu:
     """Return an HDU by its name."""
-    kind = fits.ImageHDU if name == STAMPS else fits.BinTableHDU
-    found: Any = hdus[name] if name in hdus else None
-    if not isinstance(found, kind):
-        raise InputError(
-            f"{_name(hdus)} has no HDU {name}; it was written without the coadd's PSF"
-        )
-    return found
-
-
-def _name(hdus: fits.HDUList) -> str:
-    """Name the file, if it is one."""
-    return str(hdus.filename() or "the file")
+    for hdu in hdus:
+        if hdu.name == name and hdu.is_table == (name == CELLS):
+            return hdu
+    raise InputError(
+        f"{hdus[0].path} has no HDU {name}; it was written without the coadd's PSF"
+    )

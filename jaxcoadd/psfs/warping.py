@@ -166,7 +166,7 @@ def warp_psf(
         + matrix[axis, 1] * rows[:, None]
         for axis in (0, 1)
     )
-    found = _resample(image, half_size, x, y, kernel, kernel.half_width + 1)
+    found = _resample(image, half_size, x, y, kernel, padding=kernel.half_width + 1)
     return normalise(jnp.where(is_within(size, warped_half_size), found, 0))
 
 
@@ -210,7 +210,9 @@ def warp_psf_to_cell(
     area = jnp.abs(across[..., 0] * along[..., 1] - across[..., 1] * along[..., 0])
     x, y = offsets[1:, 1:, 0], offsets[1:, 1:, 1]
     # So much padding that no pixel near the image counts as one at an edge.
-    return area * _resample(image, half_size, x, y, kernel, 2 * kernel.half_width)
+    return area * _resample(
+        image, half_size, x, y, kernel, padding=2 * kernel.half_width
+    )
 
 
 def _check_size(size: tuple[int, int]) -> None:
@@ -227,6 +229,7 @@ def _resample(
     x: Image,
     y: Image,
     kernel: AbstractKernel,
+    *,
     padding: int,
 ) -> Image:
     """Interpolate at offsets from the middle pixel of an image that is padded with 0.

@@ -90,10 +90,10 @@ def as_positions(
     dtype = known if dtype is None else dtype
     here = coordinates[:, 1:, 1:]
     left, lower = here - coordinates[:, 1:, :-1], here - coordinates[:, :-1, 1:]
-    return _split(here, left, lower, np if on_host else jnp, dtype)
+    return _split(here, left, lower, numpy=np if on_host else jnp, dtype=dtype)
 
 
-def _split(here, left, lower, numpy, dtype, base=None):
+def _split(here, left, lower, *, numpy, dtype, base=None):
     """Make positions of coordinates and of steps along a row and along a column.
 
     Coordinates may be relative to whole ones.
@@ -239,7 +239,14 @@ def _along_rows(nodes, edge, across, step, turn):
     x = np.arange(1, spacing + 1)[None, None, None].astype(edge.dtype)
     edge, across, step, turn = (a[..., None] for a in (edge, across, step, turn))
     base = nodes.whole[:, np.arange(height) // spacing, :, None]
-    found = _split(edge + x * across, across, step + x * turn, jnp, edge.dtype, base)
+    found = _split(
+        edge + x * across,
+        across,
+        step + x * turn,
+        numpy=jnp,
+        dtype=edge.dtype,
+        base=base,
+    )
     return jax.tree.map(lambda a: a.reshape(height, -1)[:, :width], found)
 
 

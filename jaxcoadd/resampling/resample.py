@@ -104,7 +104,8 @@ def resample(
     >>> resample(ones, ones, mask, as_positions(coordinates)).image[0]
     Array([1., 1., 1.], dtype=float32)
     """
-    _check(image, variance, mask, kernel, mask_kernel, conserve)
+    _check_planes(image, variance, mask)
+    _check_kernels(kernel, mask_kernel, conserve)
     if mask_kernel == kernel:
         mask_kernel = None  # the same bits, and fewer cases
     n, (height, width) = kernel.half_width, image.shape
@@ -135,13 +136,17 @@ def resample(
     )
 
 
-def _check(image, variance, mask, kernel, mask_kernel, conserve):
-    """Refuse planes that do not belong together, and what cannot be done."""
+def _check_planes(image, variance, mask):
+    """Refuse planes that do not belong together."""
     if not image.shape == variance.shape == mask.shape:
         raise ValueError(
             f"image, variance and mask have shapes {image.shape}, {variance.shape} and "
             f"{mask.shape}; they must be equal"
         )
+
+
+def _check_kernels(kernel, mask_kernel, conserve):
+    """Refuse what cannot be done."""
     if mask_kernel is not None and mask_kernel.half_width > kernel.half_width:
         raise ValueError(
             f"the mask kernel has half-width {mask_kernel.half_width} and the kernel "

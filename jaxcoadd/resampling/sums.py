@@ -1,5 +1,6 @@
 """Sums over the pixels around a position, of image and variance, with derivatives."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -143,12 +144,12 @@ def _backward(kernel, saved, cotangents):
         taps = [f.at[at].get(mode="clip") for f in flat]
         taps = [jnp.where(jnp.isfinite(t), t, 0) for t in taps]
         real = positions.row_fraction, positions.column_fraction, positions.area
-        _, pull = jax.vjp(partial(_sum_taps, kernel), *taps, *real)
-        *by_taps, by_row, by_column, by_area = pull(given)
+        _, pull = jax.vjp(partial(_sum_taps, kernel), taps, real)
+        by_taps, by_positions = pull(given)
         sums = [
             s.at[at].add(t, mode="drop") for s, t in zip(sums, by_taps, strict=True)
         ]
-        return sums, (by_row, by_column, by_area)
+        return sums, by_positions
 
     zeros = [jnp.zeros_like(f) for f in flat]
     sums, found = lax.scan(step, zeros, blocks)
@@ -164,13 +165,12 @@ def _backward(kernel, saved, cotangents):
 
 def _sum_taps(
     kernel: AbstractKernel,
-    image: Float[Array, "pixel j i"],
-    variance: Float[Array, "pixel j i"],
-    row: Float[Array, " pixel"],
-    column: Float[Array, " pixel"],
-    area: Float[Array, " pixel"],
-):
+    taps: Sequence[Float[Array, "pixel j i"]],
+    positions: Sequence[Float[Array, " pixel"]],
+) -> tuple[Float[Array, " pixel"], Float[Array, " pixel"]]:
     """Add up pixels that were read; the plain form of `_sum_block`."""
+    image, variance = taps
+    row, column, area = positions
     rows, columns = (jnp.stack(kernel.weights(f), axis=-1) for f in (row, column))
     weights = rows[:, :, None] * columns[:, None, :]
     weights = weights * (area / weights.sum((1, 2)))[:, None, None]

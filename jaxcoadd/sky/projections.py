@@ -2,6 +2,7 @@
 
 import numpy as np
 from astropy.wcs import WCS
+from numpy.typing import ArrayLike
 
 
 def make_wcs(
@@ -42,7 +43,7 @@ def make_wcs(
     return wcs
 
 
-def to_pixels(wcs: WCS, positions) -> np.ndarray:
+def to_pixels(wcs: WCS, positions: ArrayLike) -> np.ndarray:
     """Return the pixels (x, y), from 0, of positions (RA, Dec), one a row.
 
     NaN where a position cannot be projected.
@@ -50,7 +51,7 @@ def to_pixels(wcs: WCS, positions) -> np.ndarray:
     return np.asarray(wcs.wcs_world2pix(np.reshape(positions, (-1, 2)), 0))
 
 
-def to_sky(wcs: WCS, points) -> np.ndarray:
+def to_sky(wcs: WCS, points: ArrayLike) -> np.ndarray:
     """Return RA from 0 to 360 and Dec, in degrees, of pixels (x, y), one a row."""
     sky = np.asarray(wcs.wcs_pix2world(np.reshape(points, (-1, 2)), 0))
     return np.stack([sky[:, 0] % 360, sky[:, 1]], axis=-1)

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from jaxcoadd.sky.errors import SkyMapError
 
@@ -11,7 +12,7 @@ from jaxcoadd.sky.errors import SkyMapError
 _ROUNDING = 5 * np.finfo(float).eps
 
 
-def unit_vectors(ra, dec) -> np.ndarray:
+def unit_vectors(ra: ArrayLike, dec: ArrayLike) -> np.ndarray:
     """Return the unit vectors (x, y, z) of positions in degrees, on the last axis."""
     ra, dec = np.radians(ra), np.radians(dec)
     cosine = np.cos(dec)
@@ -30,7 +31,9 @@ def sky_positions(vectors: np.ndarray) -> np.ndarray:
     return np.stack([ra, np.degrees(np.arctan2(z, across))], axis=-1)
 
 
-def points_around(ra: float, dec: float, distance: float, bearings) -> np.ndarray:
+def points_around(
+    ra: float, dec: float, distance: float, bearings: ArrayLike
+) -> np.ndarray:
     """Return points at a distance from a position.
 
     Parameters
@@ -53,7 +56,7 @@ def points_around(ra: float, dec: float, distance: float, bearings) -> np.ndarra
     return sky_positions(np.cos(distance) * centre + np.sin(distance) * direction)
 
 
-def hulls_overlap(first, second) -> bool:
+def hulls_overlap(first: ArrayLike, second: ArrayLike) -> bool:
     """Tell whether the convex hulls of two sets of points on the sphere overlap.
 
     Parameters

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from astropy.wcs import WCS
+from numpy.typing import ArrayLike
 
 from jaxcoadd.sky.boxes import Box, enclosing_box, nearest_pixel
 from jaxcoadd.sky.builders import CellPatches
@@ -101,7 +102,7 @@ class Tract:
         """Tell whether a position, in degrees, is on one of its pixels."""
         return self.box.contains(*self.find_pixels(ra, dec).tolist())
 
-    def find_pixels(self, ra, dec) -> np.ndarray:
+    def find_pixels(self, ra: ArrayLike, dec: ArrayLike) -> np.ndarray:
         """Return the pixels (x, y) of positions, on the last axis.
 
         Parameters
@@ -156,7 +157,7 @@ class Tract:
             )
         return self._patch_at(nearest_pixel(x), nearest_pixel(y))
 
-    def find_patches(self, ra, dec) -> list["Patch"]:
+    def find_patches(self, ra: ArrayLike, dec: ArrayLike) -> list["Patch"]:
         """Return the patches that the box around positions reaches.
 
         Parameters
