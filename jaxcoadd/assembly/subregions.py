@@ -53,19 +53,12 @@ def stack_subregions(
         Of each warp, the pixels that were good, and those of them that were clipped;
         (2, warp).
     """
-    height, width = plan.grid.shape
-    dtype = pixel_type()
     no_data = plan.planes.bits([NO_DATA])
-    planes = {
-        "image": np.full((height, width), np.nan, dtype),
-        "variance": np.full((height, width), np.nan, dtype),
-        "mask": np.full((height, width), no_data, np.uint32),
-        "n_image": np.zeros((height, width), np.int32),
-    }
+    planes = _empty_planes(plan.grid.shape, no_data)
     counts = np.zeros((2, len(used)), np.int64)
     if not used:
         return planes, counts
-    weights = np.array([one.weight for one in used], dtype)
+    weights = np.array([one.weight for one in used], pixel_type())
     weights = jax.device_put(weights, row_shardings(devices)[1])
     rows = plan.rows
 
@@ -100,6 +93,16 @@ def stack_subregions(
         # Nothing of one subregion may be alive when the next one is computed.
         del cube, found
     return planes, counts
+
+
+def _empty_planes(shape: tuple[int, int], no_data: int) -> dict[str, np.ndarray]:
+    """Make the planes of a coadd without data."""
+    return {
+        "image": np.full(shape, np.nan, pixel_type()),
+        "variance": np.full(shape, np.nan, pixel_type()),
+        "mask": np.full(shape, no_data, np.uint32),
+        "n_image": np.zeros(shape, np.int32),
+    }
 
 
 def _parts(
