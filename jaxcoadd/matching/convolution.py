@@ -63,19 +63,22 @@ def match_psf(
     Differentiable in image, variance and kernel. The variance leaves out that
     neighbours become correlated; see `noise_correlation`.
 
-    As LSST's ``convolve`` does, the kernel, of sum 1, is found at knots and interpolated
-    linearly in y and x between them. Here knots are every 10 pixels, from the first
-    pixel that is not on the rim; where the original lays them is not known, so that
-    results differ, by at most the error of the interpolation: of a coefficient c of
-    order 2 over L pixels, ``200 c / L**2``, that is c / 80000 for 4000 pixels.
+    As LSST's ``convolve`` does, the kernel, of sum 1, is found at knots and
+    interpolated linearly in y and x between them. Here knots are every 10 pixels, from
+    the first pixel that is not on the rim; where the original lays them is not known,
+    so that results differ, by at most the error of the interpolation: of a coefficient
+    c of order 2 over L pixels, ``200 c / (L - 1)**2``: c / 80000 for 4000 pixels.
     """
     size = kernel_model.basis.shape[-1]
     _check_planes(image, variance, mask, size)
+    kernel_model = jax.tree.map(lambda leaf: leaf.astype(image.dtype), kernel_model)
     seen, known = jnp.isfinite(image), jnp.isfinite(variance)
-    sums = _convolve(
-        jnp.where(seen, image, 0), jnp.where(known, variance, 0), kernel_model, origin
+    matched, matched_variance = _convolve(
+        jnp.where(seen, image, 0),
+        jnp.where(known, variance, 0).astype(image.dtype),
+        kernel_model,
+        origin,
     )
-    matched, matched_variance = (plane.astype(image.dtype) for plane in sums)
     unseen = _spread((~seen).astype(jnp.uint32), size) != 0
     unknown = _spread((~(seen & known)).astype(jnp.uint32), size) != 0
     matched = jnp.where(unseen, jnp.nan, matched)
@@ -127,7 +130,7 @@ def _convolve(
     rows, columns = (length - size + 1 for length in image.shape)
     n_y, n_x = -(-rows // _STEP), -(-columns // _STEP)
     room = ((0, n_y * _STEP - rows), (0, n_x * _STEP - columns))
-    planes = jnp.pad(image.astype(dtype), room), jnp.pad(variance.astype(dtype), room)
+    planes = jnp.pad(image, room), jnp.pad(variance, room)
     factors = _factors_at_knots(kernel_model, origin, n_y, n_x)
 
     # A rematerialised step, as the gradient would otherwise keep planes of all taps.

@@ -11,7 +11,7 @@ from jaxcoadd.arrays import Image
 from .bases import Basis
 from .kernels import KernelModel, n_terms, polynomial_terms
 from .models import check_odd
-from .shapes import is_usable, stamp_shapes
+from .shapes import is_usable, is_wider, stamp_shapes
 
 CELL_SIZE = 128
 
@@ -113,9 +113,10 @@ def fit_kernel(
     square a condition number of 1e4, too much for 32 bits.
 
     Differentiable in the stamps and in the model. The fit of LSST's
-    ``ModelPsfMatchTask``. A model with more wings than the kernel can make, as a double
-    Gaussian from PSFs without wings, has a fitted number below 1, and setting it to 1
-    adds a peak; `matching_residuals` shows how much.
+    ``ModelPsfMatchTask``. Where the model has more wings than a kernel can make, the
+    fitted number is below 1, and setting it to 1 adds a peak. From PSFs of 4.7 pixels
+    FWHM to a double Gaussian of 7.7 the largest residual is 10 to 25 percent of the
+    peak with kernels of 21 pixels, 4 to 12 percent with 29; see `matching_residuals`.
     """
     _check_sizes(psf_stamps, model, basis)
     if len(positions) != len(psf_stamps) or len(positions) < n_terms(order):
@@ -170,16 +171,12 @@ def check_psf_stamps(psf_stamps: Stamps | np.ndarray, model: Image) -> None:
             "leave it out"
         )
     stamps = pad_stamps(psf_stamps, max(model.shape[0], psf_stamps.shape[-1]))
-    target = pad_stamps(model[None].astype(stamps.dtype), stamps.shape[-1])
-    sigmas = np.asarray(stamp_shapes(stamps, target[0])[0])
-    sigma = float(stamp_shapes(target, target[0])[0][0])
-    # Two PSFs that are equal may differ by rounding.
-    wider = sigmas > sigma * (1 + 1e-5)
-    if np.any(wider):
-        widest = int(np.argmax(sigmas))
+    (target,) = pad_stamps(model[None].astype(stamps.dtype), stamps.shape[-1])
+    n_wider = int(jnp.sum(is_wider(stamps, target)))
+    if n_wider:
         raise ValueError(
-            f"{np.sum(wider)} of {len(sigmas)} PSFs are wider than the model, PSF "
-            f"{widest} by {sigmas[widest] / sigma - 1:.2%}, so that the kernel "
+            f"{n_wider} of {len(stamps)} PSFs are wider than the model, the widest is "
+            f"PSF {jnp.argmax(stamp_shapes(stamps, target)[0])}, so that the kernel "
             "deconvolves; take a model with a larger fwhm"
         )
 

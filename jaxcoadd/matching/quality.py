@@ -9,7 +9,7 @@ from jaxcoadd.arrays import Image
 
 from .fitting import Centres, Stamps, convolve_stamp, pad_stamps
 from .kernels import KernelModel, kernels_at
-from .shapes import PerCell, is_usable, stamp_shapes
+from .shapes import PerCell, is_usable, is_wider, stamp_shapes
 
 
 class MatchingResiduals(eqx.Module):
@@ -25,7 +25,8 @@ class MatchingResiduals(eqx.Module):
         Largest difference of a pixel, in units of the peak of the model.
     noise_gain
         Sum of the squares of the kernel: the variance of a pixel, of white noise, in
-        units of that before matching. Above 1 matching amplifies noise.
+        units of that before matching. Above 1 matching amplifies noise, be it because
+        it deconvolves or because the kernel is too small for the wings of the model.
     deconvolves
         Whether the PSF was wider than the model. The result may still match well, but
         at the cost of noise; take a model with a larger FWHM.
@@ -107,12 +108,15 @@ def matching_residuals(
     sigma, ellipticity = stamp_shapes(matched, model)
     kernels = kernels_at(kernel_model, jnp.asarray(positions))
     difference = jnp.abs(matched - model[None])
+    # The largest of NaN alone is minus infinity on some devices.
+    peak = jnp.max(difference, axis=(1, 2)) / jnp.max(model)
+    usable = is_usable(psf_stamps)
     return MatchingResiduals(
         sigma=sigma - own_sigma,
         ellipticity=ellipticity - own_ellipticity,
-        peak=jnp.max(difference, axis=(1, 2)) / jnp.max(model),
+        peak=jnp.where(usable, peak, jnp.nan),
         noise_gain=jnp.sum(kernels**2, axis=(1, 2)),
-        deconvolves=stamp_shapes(before, model)[0] > own_sigma * (1 + 1e-5),
+        deconvolves=is_wider(before, model),
     )
 
 
@@ -147,13 +151,15 @@ def noise_correlation(kernel: Image) -> Float[Array, "lag_y lag_x"]:
 
     Examples
     --------
-    >>> noise_correlation(jnp.full((3, 3), 1 / 9))[2]
-    Array([0.33333334, 0.6666667 , 1.        , 0.6666667 , 0.33333334],      dtype=float32)
+    >>> noise_correlation(jnp.full((3, 3), 1 / 9))[2].round(2)
+    Array([0.33, 0.67, 1.  , 0.67, 0.33], dtype=float32)
     """
     rows, columns = kernel.shape
     if rows != columns or rows % 2 == 0:
         raise ValueError(
             f"the kernel is {rows} by {columns} pixels; it must be a square of odd size"
         )
-    found = jax.scipy.signal.correlate2d(kernel, kernel, mode="full")
+    found = jax.scipy.signal.correlate2d(
+        kernel, kernel, mode="full", precision=jax.lax.Precision.HIGHEST
+    )
     return found / found[rows - 1, rows - 1]

@@ -8,6 +8,9 @@ from jaxcoadd.arrays import Image
 Stamps = Float[Array, "cell y x"]
 PerCell = Float[Array, " cell"]
 
+# Two PSFs that are equal may differ by rounding.
+_SAME = 1e-5
+
 
 def is_usable(psf_stamps: Stamps) -> Bool[Array, " cell"]:
     """Tell which stamps are finite and not 0 all over."""
@@ -48,3 +51,10 @@ def stamp_shapes(
     xy = jnp.sum(weighted * product, axis=(1, 2)) / total
     ellipticity = jnp.stack([xx - yy, 2 * xy], axis=1) / (xx + yy)[:, None]
     return jnp.sqrt((xx + yy) / 2), ellipticity
+
+
+def is_wider(stamps: Stamps, model: Image) -> Bool[Array, " cell"]:
+    """Tell which stamps are wider than a model, of the same size, in their sigma."""
+    sigma, _ = stamp_shapes(stamps, model)
+    own_sigma, _ = stamp_shapes(model[None], model)
+    return sigma > own_sigma * (1 + _SAME)
