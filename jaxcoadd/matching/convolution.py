@@ -14,7 +14,7 @@ from .kernels import KernelModel, coefficients_at
 # Pixels over which a kernel is interpolated.
 _STEP = 10
 
-Blocks = Float[Array, "block row column pixel"]
+Blocks = Float[Array, "block_y row block_x column"]
 Knots = Float[Array, "knot_y knot_x"]
 
 
