@@ -125,6 +125,7 @@ def test_cells_cover_the_region_and_one_cell_beyond():
 # The fit.
 
 
+@pytest.mark.slow
 @settings(max_examples=6)
 @given(sigma=st.floats(1.6, 2.6), model_sigma=st.floats(2.9, 3.2))
 def test_gaussian_psfs_become_a_wider_gaussian(sigma, model_sigma):
@@ -172,10 +173,9 @@ def widening():
 def test_psfs_that_vary_come_out_uniform():
     stamps, model, kernel = widening()
     found = matching_residuals(stamps, model, kernel, positions=CENTRES)
-    # The kernel's second moments, those of the model less those of the PSF, are of order
-    # 2 in x, but its profile is not: what is left is a hundredth of what was there.
+    # The kernel's second moments, those of the model less those of the PSF, are of
+    # order 2 in x, but its profile is not: a hundredth of the variation may be left.
     before = np.ptp(1.8 + 0.5 * CENTRES[:, 1] / REGION[1])
-    assert before > 0.9
     assert np.max(np.abs(found.sigma)) < before / 100
     assert np.max(np.abs(found.ellipticity)) < before / 100
     assert np.max(found.peak) < before / 100
@@ -200,6 +200,7 @@ def test_residuals_are_differences_of_weighted_moments():
     np.testing.assert_allclose(found.ellipticity, ellipticity, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_wings_that_a_kernel_cannot_make_are_told():
     stamps = jnp.tile(gaussian(2.0, 41), (len(CENTRES), 1, 1))
     model = gaussian_model_psf(7.7, size=41)
@@ -235,6 +236,7 @@ def test_cells_without_a_psf_are_left_out(fill):
     assert not np.any(residuals.deconvolves)
 
 
+@pytest.mark.slow
 def test_without_any_psf_nothing_is_matched():
     model = gaussian(3.0)
     kernel = fit(jnp.full((len(CENTRES), STAMP, STAMP), jnp.nan), model)
@@ -283,8 +285,8 @@ def test_interpolation_of_the_kernel_errs_as_little_as_it_says():
         planes = [np.asarray(plane) for plane in (image, variance, mask)]
         exact = reference.match_psf(*planes, **options, step=1)[0]
         found = match(image, variance, mask, kernel)[0]
-    # Of each function 200 / (L - 1)**2 of the coefficients of order 2 in one axis; those
-    # of the mixed term are interpolated exactly.
+    # Of each function 200 / (L - 1)**2 of the coefficients of order 2 in one axis;
+    # those of the mixed term are interpolated exactly.
     second = np.abs(options["coefficients"])
     bound = 200 * (second[:, 2] / 69**2 + second[:, 5] / 59**2)
     taps = np.abs(options["basis"]).sum(axis=(1, 2))
@@ -406,6 +408,19 @@ def test_vmap_gives_what_a_loop_gives():
 
 
 @pytest.mark.slow
+def test_fits_of_two_bands_at_once_are_those_of_each():
+    stamps, model, _ = widening()
+    pair = jnp.stack([stamps, stamps[::-1]])
+    mapped = jax.vmap(lambda band: fit(band, model))(pair)
+    place = jnp.array([[20.0, 30.0]])
+    for index, band in enumerate(pair):
+        one = jax.tree.map(lambda leaf, index=index: leaf[index], mapped)
+        found, expected = kernels_at(one, place), kernels_at(fit(band, model), place)
+        # Rounding times a condition number of 1e4, of a kernel whose peak is 0.04.
+        np.testing.assert_allclose(found, expected, atol=0.04 * 1e4 * 2.0**-24)
+
+
+@pytest.mark.slow
 def test_jit_gives_what_eager_gives():
     kernel, planes = draw_kernel(9), draw_planes(9, (29, 36))
     eager, found = match_psf(*planes, kernel), match(*planes, kernel)
@@ -481,6 +496,7 @@ def test_a_psf_that_is_left_out_has_no_gradient():
 # What is refused.
 
 
+@pytest.mark.slow
 def test_a_psf_wider_than_the_model_is_told():
     model = gaussian(2.5)
     stamps = jnp.stack([gaussian(2.0), gaussian(2.9), gaussian(2.5)])
