@@ -15,7 +15,7 @@ LAYERS = [
     {"tiling", "folding"},
     {"masks", "selection"},
     {"spans", "statistics", "interpolation", "resampling"},
-    {"psfs"},
+    {"psfs", "matching"},
     {"warps", "stacking", "bright_objects"},
     {"zero_points", "weights"},
     {"exposures"},
