@@ -1,5 +1,6 @@
 from . import inputs as inputs
 from . import io as io
+from . import matching as matching
 from . import reference as reference
 from . import sky as sky
 from .accumulation import CoaddSums as CoaddSums

@@ -28,6 +28,9 @@ COVERED = (
 )
 """Families with a module of their name in tests/replay."""
 
+ON_THE_HOST = ("apcorr", "bright", "helpers", "poly", "select", "skymap")
+"""Families that need no JAX: always in double precision."""
+
 
 def golden_files(config):
     """Return the files of a folder of cases, by family."""
@@ -40,25 +43,44 @@ def golden_files(config):
 
 
 def pytest_generate_tests(metafunc):
-    """Make one test a file of a covered family."""
-    if "golden_path" in metafunc.fixturenames:
-        families = golden_files(metafunc.config)
-        paths = [path for family in COVERED for path in families.get(family, [])]
-        # The quick run takes every fourth, and none of whole coadds.
-        slow = [
-            n % 4 > 0 or paths[n].name.startswith("real") for n in range(len(paths))
-        ]
-        cases = [
-            pytest.param(path, id=path.name, marks=[pytest.mark.slow] * leave_out)
-            for path, leave_out in zip(paths, slow, strict=True)
-        ]
-        metafunc.parametrize("golden_path", cases)
+    """Make one test a file of a covered family and precision."""
+    if "golden_path" not in metafunc.fixturenames:
+        return
+    families = golden_files(metafunc.config)
+    paths = [path for family in COVERED for path in families.get(family, [])]
+    cases = [
+        pytest.param(
+            path, bits, id=f"{path.name}-{bits}", marks=marks_of(n, path, bits)
+        )
+        for n, path in enumerate(paths)
+        for bits in precisions_of(path)
+    ]
+    metafunc.parametrize(("golden_path", "bits"), cases)
 
 
-@pytest.mark.parametrize("bits", [64, pytest.param(32, marks=pytest.mark.slow)])
+def family_of(path):
+    return path.name.split("_")[0]
+
+
+def precisions_of(path):
+    """Return the precisions: what is computed on the host has one."""
+    return (64,) if family_of(path) in ON_THE_HOST else (64, 32)
+
+
+def marks_of(number, path, bits):
+    """Leave out of the quick run all but every fourth, and of the usual run some PSFs.
+
+    Each PSF has shapes of its own, and takes some seconds to compile.
+    """
+    quick = number % 4 == 0 and bits == 64 and family_of(path) != "real"
+    if family_of(path) == "psf" and bits == 32 and number % 4:
+        return [pytest.mark.exhaustive]
+    return [] if quick else [pytest.mark.slow]
+
+
 def test_recorded_case_comes_out(golden_path, bits, request):
     """What the original recorded is what we get."""
-    family = golden_path.name.split("_")[0]
+    family = family_of(golden_path)
     replay = importlib.import_module(f"tests.replay.{family}").replay
     if family == "real":
         replay(golden_path, bits, request.config.getoption("--data"))

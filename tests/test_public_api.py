@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import jaxcoadd
-from jaxcoadd import inputs, io, reference, sky
+from jaxcoadd import inputs, io, matching, reference, sky
 
 ROOT = Path(__file__).parents[1]
 
@@ -81,6 +81,7 @@ def test_the_api_page_lists_every_name_once():
         *(f"io.{name}" for name in io.__all__),
         *(f"sky.{name}" for name in sky.__all__),
         *(f"inputs.{name}" for name in inputs.__all__),
+        *(f"matching.{name}" for name in matching.__all__),
         *(f"reference.{name}" for name in of_reference),
     ]
     assert sorted(listed) == sorted(expected)

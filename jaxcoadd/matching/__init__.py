@@ -5,17 +5,35 @@ is made of, `fit_kernel` finds how much of each, `match_psf` convolves, and
 `matching_residuals` and `noise_correlation` tell what the result is worth.
 """
 
-from .bases import matching_basis as matching_basis
-from .convolution import match_psf as match_psf
-from .fitting import cell_centres as cell_centres
-from .fitting import check_psf_stamps as check_psf_stamps
-from .fitting import fit_kernel as fit_kernel
-from .kernels import KernelModel as KernelModel
-from .kernels import kernels_at as kernels_at
-from .models import gaussian_model_psf as gaussian_model_psf
-from .models import matching_stamp_size as matching_stamp_size
-from .models import model_psf_size as model_psf_size
-from .quality import MatchingResiduals as MatchingResiduals
-from .quality import matched_stamps as matched_stamps
-from .quality import matching_residuals as matching_residuals
-from .quality import noise_correlation as noise_correlation
+from jaxcoadd.matching.bases import matching_basis
+from jaxcoadd.matching.convolution import match_psf
+from jaxcoadd.matching.fitting import cell_centres, check_psf_stamps, fit_kernel
+from jaxcoadd.matching.kernels import KernelModel, kernels_at
+from jaxcoadd.matching.models import (
+    gaussian_model_psf,
+    matching_stamp_size,
+    model_psf_size,
+)
+from jaxcoadd.matching.quality import (
+    MatchingResiduals,
+    matched_stamps,
+    matching_residuals,
+    noise_correlation,
+)
+
+__all__ = [
+    "KernelModel",
+    "MatchingResiduals",
+    "cell_centres",
+    "check_psf_stamps",
+    "fit_kernel",
+    "gaussian_model_psf",
+    "kernels_at",
+    "match_psf",
+    "matched_stamps",
+    "matching_basis",
+    "matching_residuals",
+    "matching_stamp_size",
+    "model_psf_size",
+    "noise_correlation",
+]

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Float, Int
 
 from jaxcoadd.arrays import Image, Region
@@ -265,6 +266,10 @@ def _shift_matrix(shift: Float[Array, ""], size: int) -> Float[Array, "to of"]:
     whole = jnp.floor(-shift)
     weights = jnp.stack(_SHIFT.weights(-shift - whole))
     weights = weights / jnp.sum(weights)
+    # At a whole pixel the others' weights are sines of whole turns: 1e-17, and not 0.
+    alone = jnp.zeros_like(weights).at[_SHIFT.half_width - 1].set(1)
+    rest = jnp.where(-shift == whole, alone - weights, 0)
+    weights = weights + lax.stop_gradient(rest)
     to, of = np.indices((size, size))
     tap = of - to - whole.astype(int) + _SHIFT.half_width - 1
     inside = (tap >= 0) & (tap < len(weights))

@@ -9,6 +9,7 @@ from numpy.polynomial.chebyshev import chebval
 def kernel_at(
     y: float,
     x: float,
+    *,
     basis: np.ndarray,
     coefficients: np.ndarray,
     shape: tuple[int, int],
@@ -86,7 +87,9 @@ def match_psf(
     def knot(i, j):
         if (i, j) not in knots:
             y, x = origin[0] + half + i * step, origin[1] + half + j * step
-            knots[i, j] = kernel_at(y, x, basis, coefficients, shape, order)
+            knots[i, j] = kernel_at(
+                y, x, basis=basis, coefficients=coefficients, shape=shape, order=order
+            )
         return knots[i, j]
 
     for y in range(half, rows - half):
@@ -99,16 +102,13 @@ def match_psf(
             kernel = (1 - part_y) * top + part_y * bottom
             flux = noise = 0.0
             union = 0
-            for tap_y in range(size):
-                for tap_x in range(size):
-                    source = y + half - tap_y, x + half - tap_x
-                    tap = kernel[tap_y, tap_x]
-                    # Infinite times a tap is infinite, or NaN in the image.
-                    flux += (
-                        tap * image[source] if np.isfinite(image[source]) else np.nan
-                    )
-                    noise += tap**2 * variance[source]
-                    union |= int(mask[source])
+            for tap_y, tap_x in np.ndindex(size, size):
+                source = y + half - tap_y, x + half - tap_x
+                tap = kernel[tap_y, tap_x]
+                # Infinite times a tap is infinite, or NaN in the image.
+                flux += tap * image[source] if np.isfinite(image[source]) else np.nan
+                noise += tap**2 * variance[source]
+                union |= int(mask[source])
             known = np.isfinite(flux) and np.isfinite(noise)
             matched[y, x] = flux
             matched_variance[y, x] = noise if known else np.inf
