@@ -9,11 +9,11 @@ from .accumulation import accumulate_stack as accumulate_stack
 from .accumulation import finalize as finalize
 from .accumulation import merge as merge
 from .accumulation import start_sums as start_sums
-from .assembly.coadd_psf import CoaddPsf as CoaddPsf
-from .assembly.coadd_psf import PsfInput as PsfInput
 from .bright_objects import BrightObject as BrightObject
 from .bright_objects import bright_object_spans as bright_object_spans
 from .bright_objects import flag_bright_objects as flag_bright_objects
+from .coadd_psfs import CoaddPsf as CoaddPsf
+from .coadd_psfs import PsfInput as PsfInput
 from .coadds import Coadd as Coadd
 from .coadds import CoaddConfig as CoaddConfig
 from .coadds import coadd as coadd

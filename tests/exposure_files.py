@@ -22,13 +22,13 @@ def psf_stamp(size=21, width=WIDTH):
     return (stamp / stamp.sum()).astype(np.float32)
 
 
-def star_field(shape, offset):
+def star_field(shape, offset, width=WIDTH):
     """Draw the stars; the pixel (x, y) of the grid is (x - dx, y - dy) here."""
     y, x = np.mgrid[: shape[0], : shape[1]].astype(float)
     field = np.zeros(shape)
     for star_x, star_y, flux in STARS:
         apart = (x - star_x + offset[0]) ** 2 + (y - star_y + offset[1]) ** 2
-        field += flux * np.exp(-apart / (2 * WIDTH**2)) / (2 * np.pi * WIDTH**2)
+        field += flux * np.exp(-apart / (2 * width**2)) / (2 * np.pi * width**2)
     return field
 
 
@@ -47,11 +47,12 @@ def write_exposure(
     wcs=True,
     cards=None,
     shape=SHAPE,
+    width=WIDTH,
 ):
     """Write one exposure, with the sky in its image, and return its path."""
     rng = np.random.default_rng(seed)
     factor = 10 ** (0.4 * (zero_point - 27.0))
-    field = star_field(shape, offset) * factor + SKY_LEVEL
+    field = star_field(shape, offset, width) * factor + SKY_LEVEL
     image = field + noise * factor * rng.normal(size=shape)
     variance = np.full(shape, max(noise * factor, 1e-3) ** 2)
     primary = fits.PrimaryHDU()
@@ -72,7 +73,7 @@ def write_exposure(
         level = np.full(shape, SKY_LEVEL, np.float32)
         hdus.append(files.hdu(level, {"EXTNAME": "SKY"}))
     if psf:
-        hdus.append(files.hdu(psf_stamp(), {"EXTNAME": "PSF"}))
+        hdus.append(files.hdu(psf_stamp(width=width), {"EXTNAME": "PSF"}))
     return files.write(Path(folder) / name, *hdus)
 
 

@@ -18,7 +18,7 @@ LAYERS = [
     {"psfs", "matching"},
     {"warps", "stacking", "bright_objects"},
     {"zero_points", "weights"},
-    {"exposures"},
+    {"exposures", "coadd_psfs"},
     {"coadds"},
     {"accumulation", "sharding", "simulation"},
     {"inputs"},
@@ -38,6 +38,7 @@ APART = {"__init__", "reference"}
 
 HOST = {
     "sky",
+    "coadd_psfs",
     "inputs",
     "io",
     "warping",

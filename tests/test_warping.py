@@ -177,6 +177,85 @@ def test_an_exposure_that_cannot_be_decoded_is_left_out(tmp_path, grid):
     assert "has no pixel with data on the grid" in found.skipped[0].reason
 
 
+# Matching
+
+
+def moments_at(image, x, y, radius=9):
+    """Return flux and second moments of a star, with a weight of its size."""
+    rows, columns = np.mgrid[: image.shape[0], : image.shape[1]]
+    near = (rows - y) ** 2 + (columns - x) ** 2 <= radius**2
+    weight = np.where(near, np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / 18), 0)
+    light = np.where(near, np.nan_to_num(image), 0) * weight
+    return [
+        float((light * (axis - place) ** 2).sum() / light.sum())
+        for axis, place in ((rows, y), (columns, x))
+    ]
+
+
+def test_warps_of_any_seeing_are_matched_to_one_model(tmp_path, grid):
+    settings = WarpSettings(match_fwhm=6.0, zero_point=27.0)
+    found = []
+    for visit, width in enumerate([1.5, 1.9]):
+        path = write_exposure(
+            tmp_path, f"{visit}.fits", visit=visit, noise=0, width=width
+        )
+        direct = warp_visit(only_visit(path), grid, WarpSettings(zero_point=27.0))
+        matched = warp_visit(only_visit(path), grid, settings)
+        assert matched.warp.shape == direct.warp.shape
+        x, y, _ = exposures.STARS[1]
+        # The kernel has a sum of 1, and an aperture of 14 pixels the model's wings.
+        flux = flux_at(direct.warp.image, x, y, 14)
+        assert flux_at(matched.warp.image, x, y, 14) == pytest.approx(flux, rel=0.03)
+        (quality,) = matched.matches
+        assert quality.peak < 0.06 and quality.size < 0.1
+        assert 0 < quality.noise_gain < 0.3 and 0 < quality.correlation < 1
+        found.append(moments_at(matched.warp.image, x, y))
+    # Weighted moments of 5 pixels squared, which were 25 % apart before.
+    np.testing.assert_allclose(found[0], found[1], rtol=0.02)
+
+
+def test_matching_reaches_the_rim_of_the_grid(tmp_path):
+    path = write_exposure(tmp_path, "a.fits", shape=(120, 130), offset=(-30, -30))
+    grid = io.read_grid(write_grid(tmp_path))
+    matched = warp_visit(only_visit(path), grid, WarpSettings(match_fwhm=6.0))
+    assert np.isfinite(matched.warp.image).all()
+
+
+def test_an_exposure_of_worse_seeing_than_the_model_is_left_out(tmp_path, grid):
+    path = write_exposure(tmp_path, "a.fits", width=2.5)
+    found = warp_visit(only_visit(path), grid, WarpSettings(match_fwhm=4.0))
+    assert found.warp is None
+    assert "deconvolves; take a model with a larger fwhm" in found.skipped[0].reason
+    assert f"HDU 5 (PSF) of {path}" in found.skipped[0].reason
+
+
+def test_a_psf_that_cannot_be_one_leaves_its_exposure_out(tmp_path, grid):
+    path = write_exposure(tmp_path, "a.fits")
+    with fits.open(path, mode="update") as file:
+        file["PSF"].data[3, 3] = np.nan
+    found = warp_visit(only_visit(path), grid, WarpSettings())
+    assert found.warp is None
+    assert "cannot be a point-spread function: 1 pixels" in found.skipped[0].reason
+
+
+def test_the_command_says_how_well_it_matched(tmp_path, capsys):
+    path = write_exposure(tmp_path, "a.fits")
+    out = tmp_path / "out"
+    out.mkdir()
+    options = ("--grid", write_grid(tmp_path), "--output", out, "--match-psf", "6")
+    assert run("warp", path, *options) == 0
+    assert "  matched: sigma within 0.0" in capsys.readouterr().out
+    with fits.open(out / "7.fits") as file:
+        columns = file["DETECTORS"].columns.names
+        assert file["DETECTORS"].data["match_peak"][0] < 0.06
+    assert columns[-5:] == [
+        f"match_{name}"
+        for name in ("size", "ellipticity", "peak", "noise_gain", "correlation")
+    ]
+    assert run("warp", path, *options, "--without-psf", "--overwrite") == 2
+    assert "cannot be matched where there are none" in capsys.readouterr().err
+
+
 # Backgrounds
 
 
@@ -215,6 +294,7 @@ def test_without_photutils_the_extra_is_named(monkeypatch):
         ({"background": "flat"}, "background is 'flat'; it can be one of"),
         ({"spacing": 0}, "spacing is 0"),
         ({"mesh": 0}, "mesh 0"),
+        ({"match_fwhm": 0.0}, "match_fwhm is 0.0"),
         ({"zero_point": 90.0}, "zero_point 90.0 is not above 0"),
     ],
 )

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from astropy.io import fits
 
-from jaxcoadd.assembly.coadd_psf import CoaddPsf, PsfInput
+from jaxcoadd.coadd_psfs import CoaddPsf, PsfInput
 from jaxcoadd.inputs.records import CoaddInputs, DetectorInput, VisitInput
 from jaxcoadd.inputs.tables import detector_table, sort_inputs, visit_table
 from jaxcoadd.io import Grid

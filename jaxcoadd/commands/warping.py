@@ -26,6 +26,12 @@ def add_warp(commands: Any) -> None:
     add_grid_options(parser)
     add("--output", required=True, metavar="DIR", help="folder for the warps")
     add_warp_options(parser)
+    add(
+        "--match-psf",
+        type=float,
+        metavar="FWHM",
+        help="match point-spread functions to a model of this width, in pixels",
+    )
     add("--overwrite", action="store_true", help="replace files of the same name")
     add("-q", "--quiet", action="store_true", help="say only what is left out or wrong")
     parser.set_defaults(run=_warp)
@@ -64,6 +70,7 @@ def read_warp_settings(options: argparse.Namespace) -> "WarpSettings":
             kernel=options.kernel,
             background=options.background,
             need_psf=not options.without_psf,
+            match_fwhm=getattr(options, "match_psf", None),
         )
     except ValueError as error:
         raise SettingsError(str(error)) from error
@@ -98,6 +105,13 @@ def find_and_warp(
             pixels = int(warped.detectors["good_pixels"].sum())
             detectors = len(warped.used)
             say(f"{warped.visit.identifier}: {detectors} detectors, {pixels} pixels")
+        for match in warped.matches:
+            say(
+                f"  matched: sigma within {match.size:.3f} pixels, ellipticity "
+                f"{match.ellipticity:.3f}, residual {match.peak:.1%} of the peak, "
+                f"variance times {match.noise_gain:.2f}, neighbours correlated by "
+                f"{match.correlation:.2f}"
+            )
 
     writing = {"compress": compress, "overwrite": overwrite}
     written = warp_files(visits, grid, settings, targets, done=done, **writing)

@@ -106,17 +106,16 @@ def fit_kernel(
     Notes
     -----
     Least squares over all pixels of all stamps: the coefficient of the first function
-    is one number, those of the others are Chebyshev polynomials; then the number is
-    set to 1. Outside of their stamps PSFs count as 0. That is the minimum that normal
-    matrices of the cells lead to, but found by QR, first of each cell and then of all
-    their triangles: the functions are nearly dependent, and normal matrices would
-    square a condition number of 1e4, too much for 32 bits.
+    is 1, so that the kernel's sum is, and those of the others are Chebyshev polynomials.
+    Outside of their stamps PSFs count as 0. The minimum is found by QR, first of each
+    cell and then of all their triangles: the functions are nearly dependent, and normal
+    matrices would square a condition number of 1e4, too much for 32 bits.
 
-    Differentiable in the stamps and in the model. The fit of LSST's
-    ``ModelPsfMatchTask``. Where the model has more wings than a kernel can make, the
-    fitted number is below 1, and setting it to 1 adds a peak. From PSFs of 4.7 pixels
-    FWHM to a double Gaussian of 7.7 the largest residual is 10 to 25 percent of the
-    peak with kernels of 21 pixels, 4 to 12 percent with 29; see `matching_residuals`.
+    Differentiable in the stamps and in the model. LSST's ``ModelPsfMatchTask`` fits the
+    first coefficient, too, and sets it to 1 afterwards. Where the model has more wings
+    than a kernel can make, that adds a peak: from PSFs of 4.7 pixels FWHM to a double
+    Gaussian of 7.7 its largest residual is 13 to 25 percent of the peak with kernels of
+    21 pixels, where it is 2.5 to 3.6 percent here; see `matching_residuals`.
     """
     _check_sizes(psf_stamps, model, basis)
     if len(positions) != len(psf_stamps) or len(positions) < n_terms(order):
@@ -233,9 +232,9 @@ def _solve_cells(
     """Solve for the polynomials of all functions but the first."""
     n_cells, n_rows, n_functions = triangles.shape
     products = triangles[:, :, 1:, None] * terms[:, None, None, :]
-    design = jnp.concatenate(
-        [triangles[:, :, :1], products.reshape(n_cells, n_rows, -1)], axis=2
-    ).reshape(n_cells * n_rows, -1)
+    design = products.reshape(n_cells * n_rows, -1)
+    # The first function has its coefficient already.
+    targets = targets - triangles[:, :, 0]
     # The solution does not depend on the scale of the columns.
     norm = jnp.linalg.norm(jax.lax.stop_gradient(design), axis=0)
     scale = jnp.where(norm == 0, 1, norm)
@@ -246,4 +245,4 @@ def _solve_cells(
     target = jnp.pad(targets.reshape(-1), (0, len(identity)))
     target = jnp.matmul(orthogonal.T, target, precision="highest")
     solution = solve_triangular(triangle, target) / scale
-    return solution[1:].reshape(n_functions - 1, -1)
+    return solution.reshape(n_functions - 1, -1)

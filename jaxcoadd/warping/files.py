@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from astropy.io import fits
+from astropy.table import Table
 
 from jaxcoadd.io import Grid, OutputError, check_output, write_warp
+from jaxcoadd.warping.matching import MatchQuality
 from jaxcoadd.warping.run import WarpedVisit, warp_visit
 from jaxcoadd.warping.settings import WarpSettings
 from jaxcoadd.warping.visits import Visit
@@ -98,7 +100,7 @@ def warp_files(
     for visit, path in zip(visits, paths, strict=True):
         warped = warp_visit(visit, grid, settings)
         if warped.warp is not None:
-            table = fits.table_to_hdu(warped.detectors)
+            table = fits.table_to_hdu(_with_matches(warped))
             table.name = "DETECTORS"
             write_warp(
                 path,
@@ -113,6 +115,16 @@ def warp_files(
             written.append(WarpedFile(path, warped))
         done(warped)
     return written
+
+
+def _with_matches(warped: WarpedVisit) -> Table:
+    """Return the table of detectors, with columns of how well each was matched."""
+    table = warped.detectors.copy()
+    if warped.matches:
+        for field in dataclasses.fields(MatchQuality):
+            values = [getattr(match, field.name) for match in warped.matches]
+            table[f"match_{field.name}"] = values
+    return table
 
 
 def _cards(warped: WarpedVisit) -> dict[str, str | float]:

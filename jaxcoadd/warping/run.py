@@ -20,6 +20,7 @@ from jaxcoadd.psfs import StampPsf, make_stamp_psf
 from jaxcoadd.resampling import as_position_nodes, interpolate_positions
 from jaxcoadd.sky import node_coordinates, pixel_mapping
 from jaxcoadd.warping.backgrounds import background_of
+from jaxcoadd.warping.matching import MARGIN, MatchQuality, match_warp
 from jaxcoadd.warping.settings import WarpSettings, kernel_of
 from jaxcoadd.warping.visits import Skipped, Visit
 from jaxcoadd.warps import Warp
@@ -42,6 +43,8 @@ class WarpedVisit:
         Their exposures, in the same order.
     psfs
         Their point-spread functions, in the same order; None for those without.
+    matches
+        How well these were matched to a model, in the same order; empty if not.
     skipped
         Files that brought none, and why.
     """
@@ -51,6 +54,7 @@ class WarpedVisit:
     detectors: Table
     used: tuple[ExposureFile, ...]
     psfs: tuple[StampPsf | None, ...]
+    matches: tuple[MatchQuality, ...]
     skipped: tuple[Skipped, ...]
 
 
@@ -86,19 +90,23 @@ def warp_visit(visit: Visit, grid: Grid, settings: WarpSettings) -> WarpedVisit:
     """
     if grid.wcs is None:
         raise InputError("the grid has no WCS of the sky; name a file that has one")
-    warps, used, psfs, skipped = [], [], [], []
+    warps, used, psfs, matches, skipped = [], [], [], [], []
     for file in visit.exposures:
         try:
             psf = _read_psf(file)
-            warps.append(_warp_detector(file, grid, settings))
+            warp, quality = _warp_detector(file, psf, grid, settings)
         except InputError as error:
             skipped.append(Skipped(file.path, str(error)))
             continue
+        warps.append(warp)
         used.append(file)
         psfs.append(psf)
+        matches += [] if quality is None else [quality]
     merged, n_good = _merge(warps) if warps else (None, [])
     rows = _rows(used, np.asarray(n_good))
-    return WarpedVisit(visit, merged, rows, tuple(used), tuple(psfs), tuple(skipped))
+    return WarpedVisit(
+        visit, merged, rows, tuple(used), tuple(psfs), tuple(matches), tuple(skipped)
+    )
 
 
 def _read_psf(file: ExposureFile) -> StampPsf | None:
@@ -114,26 +122,56 @@ def _read_psf(file: ExposureFile) -> StampPsf | None:
         ) from error
 
 
-def _warp_detector(file: ExposureFile, grid: Grid, settings: WarpSettings) -> Warp:
+def _warp_detector(
+    file: ExposureFile, psf: StampPsf | None, grid: Grid, settings: WarpSettings
+) -> tuple[Warp, MatchQuality | None]:
     """Warp one exposure; `InputError` if that is not possible, or brings no pixel."""
     exposure = file.read()
     mapping = pixel_mapping(file.pixels.wcs, grid.wcs)
-    coordinates = node_coordinates(mapping, grid.shape, spacing=settings.spacing)
+    margin = 0 if settings.match_fwhm is None else MARGIN
+    shape = (grid.shape[0] + 2 * margin, grid.shape[1] + 2 * margin)
+    coordinates = node_coordinates(
+        mapping, shape, spacing=settings.spacing, target_origin=(-margin, -margin)
+    )
     if not _may_overlap(coordinates, file.pixels.shape):
         raise InputError(f"{file.path} does not overlap the grid; leave it out")
     background = background_of(file, exposure, settings)
     warp = _warp(
         exposure,
         jnp.zeros_like(exposure.image) if background is None else background,
-        as_position_nodes(coordinates, shape=grid.shape, spacing=settings.spacing),
+        as_position_nodes(coordinates, shape=shape, spacing=settings.spacing),
         settings.zero_point,
         kernel=kernel_of(settings.kernel),
     )
+    quality = None
+    if psf is not None and settings.match_fwhm is not None:
+        warp, quality = _match(warp, psf, file, grid, settings)
     if not np.isfinite(np.asarray(warp.image)).any():
         raise InputError(
             f"{file.path} has no pixel with data on the grid; leave it out"
         )
-    return warp
+    return warp, quality
+
+
+def _match(
+    warp: Warp,
+    psf: StampPsf,
+    file: ExposureFile,
+    grid: Grid,
+    settings: WarpSettings,
+) -> tuple[Warp, MatchQuality]:
+    assert settings.match_fwhm is not None and grid.wcs is not None
+    try:
+        return match_warp(
+            warp,
+            psf,
+            file.pixels.wcs,
+            grid.wcs,
+            kernel_of(settings.kernel),
+            fwhm=settings.match_fwhm,
+        )
+    except ValueError as error:
+        raise InputError(f"{file.psf} cannot be matched: {error}") from error
 
 
 def _may_overlap(nodes: np.ndarray, shape: tuple[int, int]) -> bool:

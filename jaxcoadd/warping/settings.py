@@ -29,6 +29,9 @@ class WarpSettings:
         Pixels a side of a cell of the measured background.
     need_psf
         Whether an exposure without a point-spread function is left out.
+    match_fwhm
+        Width of the model that point-spread functions are matched to, in pixels of the
+        grid; None: they are not.
 
     Raises
     ------
@@ -42,6 +45,7 @@ class WarpSettings:
     background: str = "auto"
     mesh: int = 128
     need_psf: bool = True
+    match_fwhm: float | None = None
 
     def __post_init__(self):
         """Refuse words and numbers that cannot be."""
@@ -53,6 +57,16 @@ class WarpSettings:
         if self.spacing < 1 or self.mesh < 1:
             raise ValueError(
                 f"spacing is {self.spacing} and mesh {self.mesh}; both must be positive"
+            )
+        if self.match_fwhm is not None and not 0 < self.match_fwhm <= 100:
+            raise ValueError(
+                f"match_fwhm is {self.match_fwhm}; it must be above 0 and at most 100 "
+                "pixels"
+            )
+        if self.match_fwhm is not None and not self.need_psf:
+            raise ValueError(
+                "point-spread functions cannot be matched where there are none; leave "
+                "out either match_fwhm or exposures without"
             )
         if not 0 < self.zero_point <= 60:
             raise ValueError(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from astropy.wcs import WCS
 
-from jaxcoadd.assembly.coadd_psf import (
+from jaxcoadd.coadd_psfs import (
     CoaddPsf,
     NoInputsError,
     PsfInput,

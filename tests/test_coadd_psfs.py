@@ -5,7 +5,7 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from jaxcoadd.assembly.coadd_psf import CoaddPsf, NoInputsError, PsfInput
+from jaxcoadd.coadd_psfs import CoaddPsf, NoInputsError, PsfInput
 from jaxcoadd.io.errors import InputError
 from jaxcoadd.io.psf_grids import psf_grid_hdus, read_psf_grid
 from jaxcoadd.psfs import LargeTransformError, PsfGrid, make_stamp_psf
