@@ -88,12 +88,15 @@ def _exit_code(error: Exception) -> int | None:
         return USAGE
     from jaxcoadd.assembly import SettingsError
     from jaxcoadd.io import InputError, OutputError
+    from jaxcoadd.warping import MissingExtraError
 
-    kinds = ((SettingsError, USAGE), (InputError, INPUT), (OutputError, OUTPUT))
-    for kind, code in kinds:
-        if isinstance(error, kind):
-            return code
-    return None
+    kinds = {
+        SettingsError: USAGE,
+        MissingExtraError: USAGE,
+        InputError: INPUT,
+        OutputError: OUTPUT,
+    }
+    return next((c for kind, c in kinds.items() if isinstance(error, kind)), None)
 
 
 def _fate(options: argparse.Namespace) -> str:

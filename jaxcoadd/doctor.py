@@ -5,7 +5,14 @@ from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 
 PACKAGES = ("jaxcoadd", "jax", "jaxlib", "numpy", "scipy", "astropy", "equinox")
-OPTIONAL = ("matplotlib", "rich")
+OPTIONAL = (
+    "matplotlib",
+    "rich",
+    "astropy-healpix",
+    "photutils",
+    "shapely",
+    "healsparse",
+)
 
 DEPTHS = (1, 2, 5)
 """Depths of the coadds that are tried: some versions of XLA got short sums wrong

@@ -287,6 +287,15 @@ def test_without_photutils_the_extra_is_named(monkeypatch):
         measure_background(np.ones((9, 9), np.float32), np.zeros((9, 9), bool), mesh=3)
 
 
+def test_the_command_names_the_extra_in_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "photutils.background", None)
+    path = write_exposure(tmp_path, "a.fits", sky=False, cards={"SKYSUB": False})
+    options = ("--grid", write_grid(tmp_path), "--output", tmp_path)
+    assert run("warp", path, *options) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "pip install 'jaxcoadd[sky]'" in line
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -106,7 +106,7 @@ def fit_kernel(
     Notes
     -----
     Least squares over all pixels of all stamps: the coefficient of the first function
-    is 1, so that the kernel's sum is, and those of the others are Chebyshev polynomials.
+    is 1, as is the kernel's sum, and those of the others are Chebyshev polynomials.
     Outside of their stamps PSFs count as 0. The minimum is found by QR, first of each
     cell and then of all their triangles: the functions are nearly dependent, and normal
     matrices would square a condition number of 1e4, too much for 32 bits.

@@ -6,6 +6,7 @@ celestial frame.
 
 import dataclasses
 from collections.abc import Sequence
+from types import ModuleType
 
 import numpy as np
 from astropy.wcs import WCS
@@ -54,12 +55,21 @@ class InputRegion:
         within = (positions >= first - 0.5) & (positions < last + 0.5)
         found = np.array(within.all(axis=1))
         if self.polygon is not None:
-            import shapely
-
+            shapely = _shapely()
             polygon = shapely.Polygon(self.polygon)
             shapely.prepare(polygon)
             found[found] = shapely.contains_xy(polygon, *positions[found].T)
         return found
+
+
+def _shapely() -> ModuleType:
+    try:
+        import shapely
+    except ImportError as error:
+        raise ImportError(
+            "polygons need shapely; install it with: pip install 'jaxcoadd[sky]'"
+        ) from error
+    return shapely
 
 
 def source_positions(coadd_wcs: WCS, wcs: WCS, positions: Positions) -> Positions:
