@@ -18,6 +18,9 @@ from jaxcoadd.sky.psf_inputs import (
     source_positions,
 )
 
+# Each kernel and size compiles anew.
+pytestmark = pytest.mark.slow
+
 SCALE = 0.2 / 3600
 BOX = (0, 0, 199, 99)
 COVARIANCE = np.array([[4.5, 0.5], [0.5, 4.0]])

@@ -27,6 +27,9 @@ from jaxcoadd.matching import (
 )
 from jaxcoadd.reference import matching as reference
 
+# Each kernel and size compiles anew.
+pytestmark = pytest.mark.slow
+
 NO_DATA = 256
 STAMP = 31
 REGION = (300, 400)

@@ -32,6 +32,9 @@ from jaxcoadd.psfs import (
 from jaxcoadd.resampling import Bilinear, Lanczos
 from tests.strategies import both_precisions
 
+# Each kernel and size compiles anew.
+pytestmark = pytest.mark.slow
+
 SEEDS = st.integers(0, 10**6)
 WIDE = 41
 SHAPE = (21, 25)

@@ -1,6 +1,6 @@
 """What a coadd from exposures remembers of them: tables, and its PSF."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from astropy.io import fits
@@ -16,16 +16,16 @@ from jaxcoadd.warping import WarpedVisit
 
 
 def gather_inputs(
-    visits: Sequence[WarpedVisit], weights: Mapping[str, float], grid: Grid
+    visits: Sequence[WarpedVisit], weights: Sequence[float], grid: Grid
 ) -> CoaddInputs:
     """Gather the visits that are in a coadd, and their detectors.
 
     Parameters
     ----------
     visits
-        What the warps were made of.
+        What the warps in the coadd were made of.
     weights
-        Weight of each visit that is in the coadd, by identifier.
+        Weight of each of them.
     grid
         Of the coadd.
 
@@ -35,14 +35,13 @@ def gather_inputs(
         Visits have the number of their identifier; where one is no number, all are
         counted from 1. Detectors without a number have -1.
     """
-    used = [one for one in visits if one.visit.identifier in weights]
-    names = [one.visit.identifier for one in used]
-    numeric = all(name.isdecimal() for name in names)
-    numbers = [int(name) for name in names] if numeric else range(1, 1 + len(names))
+    names = [one.visit.identifier for one in visits]
+    numbers = [int(name) for name in names if name.isdecimal()]
+    if len(set(numbers)) < len(names):
+        numbers = range(1, 1 + len(names))
     rows: list[VisitInput] = []
     detectors: list[DetectorInput] = []
-    for number, warped in zip(numbers, used, strict=True):
-        weight = weights[warped.visit.identifier]
+    for number, warped, weight in zip(numbers, visits, weights, strict=True):
         pixels = np.asarray(warped.detectors["good_pixels"])
         rows.append(
             VisitInput(

@@ -181,7 +181,7 @@ def _warp_exposures(options, settings, stack: contextlib.ExitStack) -> None:
         overwrite=options.overwrite,
     )
     options.warps = [str(one.path) for one in written]
-    options.visits = [one.made_of for one in written]
+    options.visits = {str(one.path): one.made_of for one in written}
 
 
 def _assemble_warps(options: argparse.Namespace, settings) -> int:
@@ -292,8 +292,10 @@ def _run(options: argparse.Namespace, settings, plan, regions):
             progress=progress,
             warn=lambda reason: warn(f"left out: {reason}"),
         )
+        others = _input_hdus(options, result)
         if options.from_exposures and not options.keep_warps:
-            _name_exposures(result.inputs, options.visits)
+            names = [_exposures_of(options.visits[f]) for f in result.inputs["file"]]
+            result.inputs["file"] = names
         progress("write", plan.nbytes, plan.nbytes)
         write_coadd(
             options.output,
@@ -302,7 +304,7 @@ def _run(options: argparse.Namespace, settings, plan, regions):
             config=settings.as_text(),
             timings=result.timings,
             cards=result.cards,
-            others=_input_hdus(options, result),
+            others=others,
             compress=options.compress,
             overwrite=options.overwrite,
         )
@@ -317,17 +319,14 @@ def _input_hdus(options: argparse.Namespace, result) -> tuple:
     from jaxcoadd.assembly.exposure_inputs import gather_inputs, input_hdus
     from jaxcoadd.warping.settings import kernel_of
 
-    rows = [row for row in result.inputs if not row["skipped"]]
-    weights = {str(row["identifier"]): float(row["weight"]) for row in rows}
+    used = [row for row in result.inputs if not row["skipped"]]
+    visits = [options.visits[str(row["file"])] for row in used]
+    weights = [float(row["weight"]) for row in used]
     grid = result.coadd.grid
-    inputs = gather_inputs(options.visits, weights, grid)
+    inputs = gather_inputs(visits, weights, grid)
     return input_hdus(inputs, grid, kernel_of(options.kernel))
 
 
-def _name_exposures(table, visits) -> None:
-    """Name the exposures in a table of inputs, not the warps that are removed."""
-    files = {one.visit.identifier: one.visit.exposures for one in visits}
-    table["file"] = [
-        ", ".join(str(file.path) for file in files[str(row["identifier"])])
-        for row in table
-    ]
+def _exposures_of(warped) -> str:
+    """Name the exposures of a visit, in place of the warp that is removed."""
+    return ", ".join(str(file.path) for file in warped.visit.exposures)
