@@ -491,6 +491,27 @@ def test_mask_kernel_must_not_be_wider():
         resample(*planes, on_whole_pixels((5, 5)), Bilinear(), mask_kernel=Lanczos(3))
 
 
+def test_one_position_that_is_none_leaves_the_slope_of_others():
+    image = jnp.asarray(draw_planes(1)[0], jnp.float32)
+    zeros = jnp.zeros(image.shape, jnp.uint32)
+    coordinates = jnp.mgrid[4:15, 4:15].astype(jnp.float32) + 0.3
+
+    def total(shift, coordinates):
+        positions = as_positions(coordinates + shift)
+        found = resample(image, jnp.ones_like(image), zeros, positions)
+        return jnp.sum(jnp.where(found.inside, found.image, 0))
+
+    slope = jax.grad(total)(jnp.float32(0), coordinates.at[:, 5, 5].set(jnp.nan))
+    assert np.isfinite(slope) and slope != 0
+
+
+def test_whole_numbers_are_refused():
+    plane = jnp.ones((9, 9), jnp.int32)
+    positions = as_positions(np.mgrid[-1.0:5, -1.0:5])
+    with pytest.raises(ValueError, match="image holds int32"):
+        resample(plane, plane, plane.astype(jnp.uint32), positions)
+
+
 def test_unknown_conservation_is_refused():
     with pytest.raises(ValueError, match="surface_brightness"):
         resample(*draw_planes(0), on_whole_pixels((5, 5)), conserve="energy")

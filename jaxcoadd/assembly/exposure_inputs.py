@@ -88,7 +88,11 @@ def coadd_psf_of(
     found = [
         PsfInput(
             row.psf,
-            InputRegion(row.wcs, row.box),
+            InputRegion(
+                row.wcs,
+                row.box,
+                None if row.polygon is None else row.polygon.vertices,
+            ),
             row.weight,
             float(row.goodpix),
         )

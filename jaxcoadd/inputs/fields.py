@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from jaxcoadd.inputs.records import DetectorInput, PixelField
+from jaxcoadd.sky import pixel_mapping
 
 Positions = Float[np.ndarray, "position"]
 Place = tuple[Positions, Positions]
@@ -50,11 +51,12 @@ def place_on_inputs(
     without = [row.id for row in inputs if row.wcs is None]
     if without:
         raise ValueError(f"the detector with id {without[0]} has no WCS; give it one")
-    sky = coadd_wcs.pixel_to_world_values(x, y)
+    x, y = np.broadcast_arrays(np.asarray(x, float), np.asarray(y, float))
     places = []
     for row in inputs:
-        on_x, on_y = row.wcs.world_to_pixel_values(*sky)
-        places.append((np.asarray(on_x, float), np.asarray(on_y, float)))
+        found = pixel_mapping(row.wcs, coadd_wcs)(x.ravel(), y.ravel())
+        on_x, on_y = (np.asarray(axis, float).reshape(x.shape) for axis in found)
+        places.append((on_x, on_y))
     return tuple(places)
 
 

@@ -115,7 +115,7 @@ def matching_residuals(
         sigma=sigma - own_sigma,
         ellipticity=ellipticity - own_ellipticity,
         peak=jnp.where(usable, peak, jnp.nan),
-        noise_gain=jnp.sum(kernels**2, axis=(1, 2)),
+        noise_gain=jnp.where(usable, jnp.sum(kernels**2, axis=(1, 2)), jnp.nan),
         deconvolves=is_wider(before, model),
     )
 

@@ -101,7 +101,9 @@ def _split(here, left, lower, *, numpy, dtype, base=None):
     signed = left[1] * lower[0] - left[0] * lower[1]
     known = numpy.isfinite(signed) & (signed != 0)
     known = known & (numpy.abs(here) < _FAR).all(axis=0)
-    here = numpy.where(known, here, 0)
+    # Not a product that is selected afterwards: its slope would be 0 times NaN.
+    here, left, lower = (numpy.where(known, a, 0) for a in (here, left, lower))
+    signed = left[1] * lower[0] - left[0] * lower[1]
     whole = numpy.floor(here)
     fraction = here - whole
     whole = whole.astype(np.int32)

@@ -143,6 +143,11 @@ def _check_planes(image, variance, mask):
             f"image, variance and mask have shapes {image.shape}, {variance.shape} and "
             f"{mask.shape}; they must be equal"
         )
+    for name, plane in (("image", image), ("variance", variance)):
+        if not jnp.issubdtype(plane.dtype, jnp.floating):
+            raise ValueError(
+                f"{name} holds {plane.dtype}; it must be of floating-point numbers"
+            )
 
 
 def _check_kernels(kernel, mask_kernel, conserve):

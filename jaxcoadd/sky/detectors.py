@@ -175,7 +175,8 @@ def failed_psf_cut(
     for name, limit, value in _cut_values(row, cuts):
         if not value <= limit:
             return name
-    if row["nPsfStar"] < _of_band(cuts.min_stars, band):
+    least = _of_band(cuts.min_stars, band)
+    if least and row["nPsfStar"] < least:
         return "min_stars"
     for name, column in (
         ("max_star_ellipticity", "starEMedian"),

@@ -210,8 +210,8 @@ def _interpolate(nodes, axis, length, spacing):
     part = (pixels - known[block]) / (known[block + 1] - known[block])
     part = np.expand_dims(part, 2 - axis) if axis == 1 else part
     low, high = (np.take(nodes, block + step, axis) for step in (0, 1))
-    # At the nodes this is exact: nothing is added to the one before.
-    return low + part * (high - low)
+    # At the nodes this is exact, also beside one that has no position.
+    return np.where(part == 0, low, low + part * (high - low))
 
 
 def _without_folds(coordinates):
