@@ -374,6 +374,51 @@ def test_a_coadd_from_exposures_is_that_of_their_warps(tmp_path, capsys):
     assert flux_at(image, x, y) / factor == pytest.approx(flux, abs=5 * 8)
 
 
+def test_how_exposures_are_read_does_not_count_for_their_warps(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    write_exposure(folder, "a.fits", cards={"MAGZERO": None}, zero_point=25.0)
+    options = ("--from-exposures", folder, "--grid", write_grid(tmp_path))
+    output = tmp_path / "c.fits"
+    given = ("-c", "reader.zero_point=25.0", "--output", output)
+    assert run("assemble", *options, *given) == 0
+    assert io.read_coadd(output).coadd.zero_point == pytest.approx(31.4)
+
+
+def test_exposures_are_never_written_over(tmp_path, capsys):
+    path = write_exposure(tmp_path, "7.fits")
+    before = path.read_bytes()
+    grid = ("--grid", write_grid(tmp_path), "--overwrite")
+    assert run("warp", path, *grid, "--output", tmp_path) == 2
+    source = ("--from-exposures", tmp_path, *grid)
+    assert run("assemble", *source, "--output", path) == 2
+    assert "is an input of this run" in capsys.readouterr().err
+    assert path.read_bytes() == before
+
+
+def test_an_exposure_in_another_frame_is_left_out(tmp_path, grid):
+    path = write_exposure(tmp_path, "a.fits")
+    with fits.open(path, mode="update") as file:
+        file["SCI"].header["RADESYS"] = "FK5"
+    found = warp_visit(only_visit(path), grid, WarpSettings())
+    assert "a.fits cannot be placed: source is in the frame FK5" in (
+        found.skipped[0].reason
+    )
+
+
+def test_skysub_may_be_a_card_of_the_image(tmp_path):
+    path = write_exposure(tmp_path, "a.fits")
+    with fits.open(path, mode="update") as file:
+        file["SCI"].header["SKYSUB"] = True
+    assert io.open_exposure(path).read_background() is None
+
+
+def test_a_detector_that_is_masked_all_over_has_no_background_to_measure():
+    image, bad = np.ones((40, 40), np.float32), np.ones((40, 40), bool)
+    with pytest.raises(io.InputError, match="background cannot be measured in cells"):
+        measure_background(image, bad, mesh=20)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

@@ -6,7 +6,12 @@ import numpy as np
 from astropy.io import fits
 
 from jaxcoadd.coadd_psfs import CoaddPsf, PsfInput
-from jaxcoadd.inputs.records import CoaddInputs, DetectorInput, VisitInput
+from jaxcoadd.inputs.records import (
+    FILTER_LENGTH,
+    CoaddInputs,
+    DetectorInput,
+    VisitInput,
+)
 from jaxcoadd.inputs.tables import detector_table, sort_inputs, visit_table
 from jaxcoadd.io import Grid
 from jaxcoadd.io.psf_grids import psf_grid_hdus
@@ -37,7 +42,7 @@ def gather_inputs(
     """
     names = [one.visit.identifier for one in visits]
     numbers = [int(name) for name in names if name.isdecimal()]
-    if len(set(numbers)) < len(names):
+    if len(set(numbers)) < len(names) or max(numbers, default=0) >= 1 << 63:
         numbers = range(1, 1 + len(names))
     rows: list[VisitInput] = []
     detectors: list[DetectorInput] = []
@@ -64,7 +69,7 @@ def gather_inputs(
                     file.pixels.wcs,
                     goodpix=int(n_pixels),
                     weight=weight,
-                    filter=file.pixels.band or "",
+                    filter=(file.pixels.band or "")[:FILTER_LENGTH],
                     psf=psf,
                 )
             )
@@ -74,7 +79,7 @@ def gather_inputs(
 def coadd_psf_of(
     inputs: CoaddInputs, grid: Grid, kernel: AbstractKernel
 ) -> CoaddPsf | None:
-    """Return the PSF of a coadd; None if no input has one.
+    """Return the PSF of a coadd; None if any input is without one.
 
     Parameters
     ----------
@@ -99,7 +104,8 @@ def coadd_psf_of(
         for row in inputs.detectors
         if row.psf is not None
     ]
-    return CoaddPsf(grid.wcs, found, kernel) if grid.wcs and found else None
+    whole = found and len(found) == len(inputs.detectors)
+    return CoaddPsf(grid.wcs, found, kernel) if grid.wcs and whole else None
 
 
 def input_hdus(
@@ -129,4 +135,4 @@ def _box(
 def _band(warped: WarpedVisit) -> str:
     """Return the filter that the exposures of a visit share."""
     bands = {file.pixels.band or "" for file in warped.used}
-    return bands.pop() if len(bands) == 1 else ""
+    return bands.pop()[:FILTER_LENGTH] if len(bands) == 1 else ""

@@ -2,14 +2,21 @@
 
 import argparse
 import contextlib
+import dataclasses
 import os
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from jaxcoadd.commands.grids import add_grid_options, target_grid
-from jaxcoadd.commands.terminal import DONE, EXIT_CODES, UsageError, say, warn
+from jaxcoadd.commands.terminal import (
+    DONE,
+    EXIT_CODES,
+    UsageError,
+    check_not_read,
+    say,
+    warn,
+)
 from jaxcoadd.commands.warping import (
     add_warp_options,
     find_and_warp,
@@ -141,7 +148,9 @@ def _assemble(options: argparse.Namespace) -> int:
     with contextlib.ExitStack() as stack:
         _warp_exposures(options, settings, stack)
         _check_arguments(options)
-        return _assemble_warps(options, settings)
+        # The warps are our own files: how to read the exposures is no matter of theirs.
+        own = dataclasses.replace(settings, reader=None)
+        return _assemble_warps(options, own)
 
 
 def _check_source(options: argparse.Namespace) -> None:
@@ -170,6 +179,7 @@ def _warp_exposures(options, settings, stack: contextlib.ExitStack) -> None:
         target = stack.enter_context(
             tempfile.TemporaryDirectory(prefix=".jaxcoadd-", dir=near)
         )
+    check_not_read(options.output, names)
     written = find_and_warp(
         names,
         grid,
@@ -215,19 +225,7 @@ def _check_arguments(options: argparse.Namespace) -> None:
             f"--output {options.output}: a coadd is compressed inside; name it .fits"
         )
     others = [*options.warps, options.config, options.bright_objects]
-    _check_not_read(options.output, [path for path in others if path])
-
-
-def _check_not_read(output: str, paths: Sequence[str | os.PathLike[str]]) -> None:
-    """Refuse an output that is one of the inputs."""
-    for path in paths:
-        same = os.path.realpath(output) == os.path.realpath(path)
-        with contextlib.suppress(OSError):
-            same = same or os.path.samefile(output, path)
-        if same:
-            raise UsageError(
-                f"--output {output} is an input of this run ({path}); name another file"
-            )
+    check_not_read(options.output, [path for path in others if path])
 
 
 def _plan(options: argparse.Namespace, settings):
@@ -248,7 +246,7 @@ def _plan(options: argparse.Namespace, settings):
         _warn_of_skipped(error.inputs)
         raise
     _warn_of_skipped(plan.inputs)
-    _check_not_read(options.output, [p for file in plan.files for p in file.paths])
+    check_not_read(options.output, [p for file in plan.files for p in file.paths])
     for notice in notices(plan):
         warn(f"note: {notice}")
     least = 0 if options.allow_empty else options.min_inputs

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+from collections.abc import Sequence
 from typing import TextIO
 
 DONE, USAGE, INPUT, OUTPUT, MEMORY, INTERRUPTED = 0, 2, 3, 4, 5, 130
@@ -37,3 +38,15 @@ def _print(text: str, stream: TextIO | None) -> None:
         if stream is not None:
             with contextlib.suppress(OSError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def check_not_read(output: str, paths: Sequence[str | os.PathLike[str]]) -> None:
+    """Refuse an output that is one of the inputs."""
+    for path in paths:
+        same = os.path.realpath(output) == os.path.realpath(path)
+        with contextlib.suppress(OSError):
+            same = same or os.path.samefile(output, path)
+        if same:
+            raise UsageError(
+                f"--output {output} is an input of this run ({path}); name another file"
+            )

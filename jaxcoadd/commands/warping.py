@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jaxcoadd.commands.grids import add_grid_options, target_grid
-from jaxcoadd.commands.terminal import DONE, EXIT_CODES, say, warn
+from jaxcoadd.commands.terminal import DONE, EXIT_CODES, check_not_read, say, warn
 
 if TYPE_CHECKING:
     from jaxcoadd.io import Grid, ReaderMapping
@@ -97,6 +97,9 @@ def find_and_warp(
     if not visits:
         raise InputError(f"none of the {len(skipped)} exposures can be used")
     targets = warp_paths(visits, folder, overwrite=overwrite)
+    read = [p for v in visits for file in v.exposures for p in file.pixels.paths]
+    for target in targets:
+        check_not_read(str(target), [*paths, *read])
 
     def done(warped):
         for one in warped.skipped:

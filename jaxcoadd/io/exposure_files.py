@@ -109,7 +109,8 @@ def open_exposure(
         )
     hdus = read_hdus(pixels.path)
     background = next((hdu for hdu in hdus if hdu.name in _BACKGROUNDS), None)
-    subtracted = hdus[0].get("SKYSUB")
+    told = first_card((pixels.image_hdu, hdus[0]), "SKYSUB")
+    subtracted = None if told is None else told[0]
     if background is not None:
         check_image(background)
         if background.shape != pixels.shape:

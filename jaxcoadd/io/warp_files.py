@@ -113,6 +113,11 @@ class WarpFile:
         return self.grid.wcs
 
     @property
+    def image_hdu(self) -> Hdu:
+        """The HDU of the image."""
+        return self._image
+
+    @property
     def paths(self) -> tuple[Path, ...]:
         """The files that hold the planes: one, or those beside it too."""
         hdus = (self._image, self._noise, self._mask.hdu)

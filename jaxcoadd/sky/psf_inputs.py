@@ -184,7 +184,8 @@ def average_position(
     moments = np.column_stack([np.array(on_coadd), np.ones(len(weights))])
     moments = moments * np.asarray(weights, float)[:, None]
     # What cannot be projected has no place in a mean.
-    moments = np.where(np.isfinite(moments).all(axis=1)[:, None], moments, 0)
+    known = np.all(np.isfinite(moments), axis=1, keepdims=True)
+    moments = np.where(known, moments, 0)
     left = moments.sum(axis=0)
     for index in np.argsort(weights, kind="stable"):
         with np.errstate(all="ignore"):

@@ -3,6 +3,7 @@
 import numpy as np
 
 from jaxcoadd.exposures import Exposure
+from jaxcoadd.io import InputError
 from jaxcoadd.io.exposure_files import ExposureFile
 from jaxcoadd.warping.settings import WarpSettings
 
@@ -78,13 +79,20 @@ def measure_background(image: np.ndarray, bad: np.ndarray, *, mesh: int) -> np.n
     from astropy.stats import SigmaClip
 
     left_out = bad | ~np.isfinite(image)
-    found = Background2D(
-        np.where(left_out, 0, image),
-        box_size=tuple(min(mesh, length) for length in image.shape),
-        mask=left_out,
-        filter_size=3,
-        exclude_percentile=_LEAST_PERCENT,
-        sigma_clip=SigmaClip(_CLIP),  # pyright: ignore[reportArgumentType]
-        bkg_estimator=SExtractorBackground(),
-    )
+    try:
+        found = Background2D(
+            np.where(left_out, 0, image),
+            box_size=tuple(min(mesh, length) for length in image.shape),
+            mask=left_out,
+            filter_size=3,
+            exclude_percentile=_LEAST_PERCENT,
+            sigma_clip=SigmaClip(_CLIP),  # pyright: ignore[reportArgumentType]
+            bkg_estimator=SExtractorBackground(),
+        )
+    except ValueError as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"a background cannot be measured in cells of {mesh} pixels ({reason}); "
+            "leave the exposure out, or give its background in an HDU SKY"
+        ) from error
     return np.asarray(found.background, image.dtype)

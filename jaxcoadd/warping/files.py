@@ -5,10 +5,10 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from astropy.io import fits
 from astropy.table import Table
 
 from jaxcoadd.io import Grid, OutputError, check_output, write_warp
+from jaxcoadd.io.image_hdus import table_hdu
 from jaxcoadd.warping.matching import MatchQuality
 from jaxcoadd.warping.run import WarpedVisit, warp_visit
 from jaxcoadd.warping.settings import WarpSettings
@@ -100,8 +100,7 @@ def warp_files(
     for visit, path in zip(visits, paths, strict=True):
         warped = warp_visit(visit, grid, settings)
         if warped.warp is not None:
-            table = fits.table_to_hdu(_with_matches(warped))
-            table.name = "DETECTORS"
+            table = table_hdu(_with_matches(warped), "DETECTORS")
             write_warp(
                 path,
                 warped.warp,

@@ -127,7 +127,10 @@ def _warp_detector(
 ) -> tuple[Warp, MatchQuality | None]:
     """Warp one exposure; `InputError` if that is not possible, or brings no pixel."""
     exposure = file.read()
-    mapping = pixel_mapping(file.pixels.wcs, grid.wcs)
+    try:
+        mapping = pixel_mapping(file.pixels.wcs, grid.wcs)
+    except ValueError as error:
+        raise InputError(f"{file.path} cannot be placed: {error}") from error
     margin = 0 if settings.match_fwhm is None else MARGIN
     shape = (grid.shape[0] + 2 * margin, grid.shape[1] + 2 * margin)
     coordinates = node_coordinates(
