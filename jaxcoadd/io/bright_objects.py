@@ -15,6 +15,7 @@ from astropy.wcs import WCS
 from jaxcoadd.bright_objects import SIZES, BrightObject, bright_object_spans
 from jaxcoadd.io.errors import InputError
 from jaxcoadd.io.grids import Grid
+from jaxcoadd.sky.sphere import unit_vectors
 from jaxcoadd.spans import Box, SpanSet
 
 _NUMBER = r"[+-]?(?:0|[1-9]\d*)(?:\.\d*)?(?:[eE][+-]?\d+)?"
@@ -191,7 +192,7 @@ def locate_bright_objects(
     sky = np.array([(item.ra, item.dec) for item in objects]).reshape(-1, 2)
     centre = np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2])
     corners = centre + np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
-    start, *ends = _unit_vectors(np.asarray(wcs.all_pix2world(corners, 0)))
+    start, *ends = unit_vectors(*np.asarray(wcs.all_pix2world(corners, 0)).T)
     area = np.linalg.norm(np.cross(ends[0] - start, ends[1] - start))
     return _sky_to_pixel(wcs, sky), float(np.degrees(np.sqrt(area)) * 3600)
 
@@ -375,14 +376,6 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _unit_vectors(sky: np.ndarray) -> np.ndarray:
-    """Return the directions of positions (RA, Dec) in degrees."""
-    ra, dec = np.radians(sky).T
-    return np.stack(
-        [np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=-1
-    )
-
-
 def _sky_to_pixel(wcs: WCS, sky: np.ndarray) -> np.ndarray:
     """Project the sky to 0-based pixels; NaN where that is not possible."""
     if not len(sky):
@@ -395,6 +388,8 @@ def _sky_to_pixel(wcs: WCS, sky: np.ndarray) -> np.ndarray:
     with np.errstate(all="ignore"):
         pixels[seen] = wcs.all_world2pix(sky[seen], 0, quiet=True)
         back = np.asarray(wcs.all_pix2world(pixels[seen], 0))
-        miss = np.linalg.norm(_unit_vectors(back) - _unit_vectors(sky[seen]), axis=-1)
+        miss = np.linalg.norm(
+            unit_vectors(*back.T) - unit_vectors(*sky[seen].T), axis=-1
+        )
     pixels[np.flatnonzero(seen)[~(miss < 1e-8)]] = np.nan
     return pixels

@@ -54,20 +54,7 @@ class ExposureFile:
         InputError
             The pixels cannot be decoded, or the file does not say its zero point.
         """
-        file = self.pixels
-        if file.zero_point is None:
-            raise InputError(
-                f"{file.path} does not say its zero point; give it, or the card that "
-                "holds it, as `zero_point` in a mapping"
-            )
-        rows = file.read_rows(0, file.shape[0])
-        return Exposure(
-            rows.image,
-            rows.variance,
-            rows.mask,
-            planes=file.planes,
-            zero_point=file.zero_point,
-        )
+        return Exposure(**self.pixels.read_whole())
 
     def read_background(self) -> np.ndarray | None:
         """Read the background in the unit of the image, (y, x), if there is one."""

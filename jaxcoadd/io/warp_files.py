@@ -179,6 +179,27 @@ class WarpFile:
             image[empty], variance[empty] = np.nan, np.inf
         return self._flag_unusable(image, variance, mask, no_data)
 
+    def known_zero_point(self) -> float:
+        """Return the zero point; `InputError` if the file does not say it."""
+        if self.zero_point is None:
+            raise InputError(
+                f"{self.path} does not say its zero point; give it, or the card that "
+                "holds it, as `zero_point` in a mapping"
+            )
+        return self.zero_point
+
+    def read_whole(self) -> dict[str, Any]:
+        """Read all pixels: the fields of a `Warp` or an `Exposure`, by name."""
+        zero_point = self.known_zero_point()
+        rows = self.read_rows(0, self.shape[0])
+        return {
+            "image": rows.image,
+            "variance": rows.variance,
+            "mask": rows.mask,
+            "planes": self.planes,
+            "zero_point": zero_point,
+        }
+
     def _flag(self, name: str, where: Any) -> np.ndarray:
         """Return a mask with the bit of one plane set where a condition holds."""
         return where * np.uint32(self.planes.bits([name]))
@@ -344,17 +365,4 @@ def read_warp(path: str | Path, mapping: ReaderMapping | str | None = None) -> W
     InputError
         The file cannot be read, or does not say its zero point.
     """
-    file = open_warp(path, mapping)
-    if file.zero_point is None:
-        raise InputError(
-            f"{file.path} does not say its zero point; give it, or the card that holds "
-            "it, as `zero_point` in a mapping"
-        )
-    rows = file.read_rows(0, file.shape[0])
-    return Warp(
-        rows.image,
-        rows.variance,
-        rows.mask,
-        planes=file.planes,
-        zero_point=file.zero_point,
-    )
+    return Warp(**open_warp(path, mapping).read_whole())

@@ -12,6 +12,8 @@ import numpy as np
 from astropy.wcs import WCS
 from jaxtyping import Bool, Float
 
+from jaxcoadd.sky.sphere import unit_vectors
+
 Positions = Float[np.ndarray, "position 2"]
 
 # Half the distance over which a slope is taken, in pixels: rounding of the WCS, some
@@ -218,19 +220,6 @@ def _to_sky(wcs: WCS, positions: Positions) -> Positions:
     return sky
 
 
-def _directions(sky: Positions) -> Float[np.ndarray, "position 3"]:
-    """Return unit vectors."""
-    longitude, latitude = np.radians(sky).T
-    return np.stack(
-        [
-            np.cos(latitude) * np.cos(longitude),
-            np.cos(latitude) * np.sin(longitude),
-            np.sin(latitude),
-        ],
-        axis=1,
-    )
-
-
 def _tangent_basis(sky: Positions) -> Float[np.ndarray, "position 2 3"]:
     """Return unit vectors to the east and to the north."""
     longitude, latitude = np.radians(sky).T
@@ -248,7 +237,7 @@ def _offsets(
     wcs: WCS, positions: Positions, basis: Float[np.ndarray, "position 2 3"]
 ) -> Positions:
     """Return how far to the east and north of the basis pixels lie, in radians."""
-    return np.einsum("pij,pj->pi", basis, _directions(_to_sky(wcs, positions)))
+    return np.einsum("pij,pj->pi", basis, unit_vectors(*_to_sky(wcs, positions).T))
 
 
 def _slopes(

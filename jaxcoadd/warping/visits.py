@@ -61,6 +61,7 @@ def find_visits(
     for path in map(Path, paths):
         try:
             file = open_exposure(path, mapping)
+            file.pixels.known_zero_point()
         except InputError as error:
             skipped.append(Skipped(path, str(error)))
             continue
@@ -80,11 +81,6 @@ def _unusable(
     file: ExposureFile, by_visit: dict[str, list[ExposureFile]], *, need_psf: bool
 ) -> str | None:
     """Say why an exposure cannot be used, if so."""
-    if file.pixels.zero_point is None:
-        return (
-            f"{file.path} does not say its zero point; give it, or the card that holds "
-            "it, as `zero_point` in a mapping"
-        )
     if need_psf and file.psf is None:
         return (
             f"{file.path} has no HDU PSF with its point-spread function; add one, or "
