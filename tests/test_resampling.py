@@ -304,10 +304,11 @@ def test_nan_spreads_over_the_kernel_and_can_be_flagged():
 @pytest.mark.parametrize("kernel", NAMES)
 def test_source_smaller_than_the_kernel_has_no_data(kernel):
     n = KERNELS[kernel].half_width
-    planes = draw_planes(0, (20, 2 * n - 1))
-    found = run(*planes, on_whole_pixels((5, 5)), KERNELS[kernel])
-    assert found.n_good == 0
-    assert np.all(np.asarray(found.mask) == 256) and np.all(np.isnan(found.image))
+    for shape in ((20, 2 * n - 1), (2 * n - 1, 20), (1, 1)):
+        planes = draw_planes(0, shape)
+        found = run(*planes, on_whole_pixels((5, 5)), KERNELS[kernel])
+        assert found.n_good == 0
+        assert np.all(np.asarray(found.mask) == 256) and np.all(np.isnan(found.image))
 
 
 def test_positions_that_are_none_or_have_no_area_have_no_data():
@@ -446,6 +447,24 @@ def test_jit_is_eager_and_vmap_is_a_loop(kernel):
     loop = jax.tree.map(lambda *a: jnp.stack(a), *compiled)
     for a, b in zip(jax.tree.leaves(mapped), jax.tree.leaves(loop), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("kernel", NAMES)
+def test_an_accelerator_adds_the_same_pixels(kernel, monkeypatch):
+    """They are added one by one there; each sum rounds as often as it has terms."""
+    image, variance, mask = draw_planes(1, (40, 41), np.float32)
+    image[20, 20] = np.nan
+    positions = positions_of(draw_affine(2), (30, 31))
+    given = image, variance, mask, positions, KERNELS[kernel]
+    here = resample(*given)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    there = resample(*given)
+    terms = (2 * KERNELS[kernel].half_width) ** 2
+    rtol = 4 * terms * np.finfo(np.float32).eps
+    largest = np.nanmax(np.abs(image))
+    np.testing.assert_allclose(there.image, here.image, rtol, rtol * largest)
+    np.testing.assert_allclose(there.variance, here.variance, rtol)
+    np.testing.assert_array_equal(there.mask, here.mask)
 
 
 def test_many_blocks_give_what_one_does():

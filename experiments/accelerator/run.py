@@ -1,6 +1,6 @@
 """Measure the stacker on one device against its own copy bandwidth. See README.md.
 
-python experiments/accelerator/run.py [--side 4100] [--depths 10 30 100]
+python experiments/accelerator/run.py [--side 4100] [--depths 10 30 100] [--fused]
 """
 
 import argparse
@@ -18,6 +18,9 @@ import jaxcoadd as jc
 HERE = pathlib.Path(__file__).parent
 READ, WRITTEN = 12, 16
 """Bytes: read of each input; written of each pixel (image, variance, mask, n_image)."""
+
+POSITIONS, RESAMPLED = 20, 13
+"""Bytes: read of each position; written of each resampled pixel, a truth value too."""
 
 CONFIG = jc.CoaddConfig(interpolate=False)
 
@@ -48,14 +51,17 @@ def make_stack(depth, side, seed):
     )
 
 
-def seconds(function, *arguments, rounds=5):
-    """Return the median time of a compiled function, warmed up."""
+def seconds(function, *arguments, rounds=5, calls=8):
+    """Return the median time of a compiled function, warmed up.
+
+    Several calls are in flight at once, so that the device does not wait for Python.
+    """
     jax.block_until_ready(function(*arguments))
     taken = []
     for _ in range(rounds):
         start = time.perf_counter()
-        jax.block_until_ready(function(*arguments))
-        taken.append(time.perf_counter() - start)
+        jax.block_until_ready([function(*arguments) for _ in range(calls)])
+        taken.append((time.perf_counter() - start) / calls)
     return statistics.median(taken)
 
 
@@ -65,13 +71,52 @@ def copy_bandwidth(side):
     return 2 * x.nbytes / seconds(jax.jit(lambda x: x + 1), x)
 
 
-def measure(depth, side, seed):
+def measure_resampling(side):
+    """Return megapixels a second of Lanczos-3, positions given, and bytes a second."""
+    row, column = jnp.mgrid[0:side, 0:side].astype(jnp.float32)
+    turned = jnp.stack([row + 0.1 * column - 0.05 * side, column - 0.1 * row])
+    positions = jc.Positions(
+        row=jnp.floor(turned[0]).astype(jnp.int32),
+        column=jnp.floor(turned[1]).astype(jnp.int32),
+        row_fraction=turned[0] % 1,
+        column_fraction=turned[1] % 1,
+        area=jnp.ones((side, side)),
+    )
+    image = jax.random.normal(jax.random.key(0), (side, side))
+    mask = jnp.zeros((side, side), jnp.uint32)
+    taken = seconds(jax.jit(jc.resample), image, jnp.ones_like(image), mask, positions)
+    return {
+        "mpix_per_s": 1e-6 * side * side / taken,
+        "bytes_per_s": (READ + POSITIONS + RESAMPLED) * side * side / taken,
+    }
+
+
+def fused_or_plain(fused):
+    """Return the function that stacks: XLA's, or the one kernel of `fused_kernel`."""
+    if not fused:
+        return lambda stack: jc.stack_pixels(stack, CONFIG)
+    from fused_kernel import stack_fused
+
+    return lambda stack: stack_fused(stack, CONFIG)
+
+
+def check_fused(depth, side, seed):
+    """Tell whether the one kernel gives the bits that XLA's kernels give."""
+    stack = make_stack(depth, side, seed)
+    plain, fused = (jax.jit(fused_or_plain(kind))(stack) for kind in (False, True))
+    return {
+        name: bool(jnp.array_equal(getattr(plain, name), row, equal_nan=name != "mask"))
+        for name, row in fused.items()
+    }
+
+
+def measure(depth, side, seed, fused=False):
     """Measure one depth, with half of the rows until they fit; None if none do."""
     rows = side
     while rows > 64:
         try:
             stack = make_stack(depth, rows, seed)
-            taken = seconds(jax.jit(jc.stack_pixels), stack, CONFIG)
+            taken = seconds(jax.jit(fused_or_plain(fused)), stack)
         except (jax.errors.JaxRuntimeError, MemoryError) as error:
             if "RESOURCE_EXHAUSTED" not in str(error):
                 raise
@@ -93,6 +138,9 @@ def main():
     parser.add_argument("--side", type=int, default=4100)
     parser.add_argument("--depths", type=int, nargs="+", default=[10, 30, 100])
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--fused", action="store_true", help="one kernel, see README.md"
+    )
     options = parser.parse_args()
     device = jax.devices()[0]
     name = f"{device.platform}: {device.device_kind}"
@@ -103,7 +151,7 @@ def main():
     print("| warps | side | Minput/s | of the copy bandwidth |\n|---|---|---|---|")
     found = {}
     for depth in options.depths:
-        one = measure(depth, options.side, options.seed)
+        one = measure(depth, options.side, options.seed, options.fused)
         if one is None:
             print(f"| {depth} | does not fit | | |")
             continue
@@ -114,6 +162,13 @@ def main():
             f"| {one['share']:.2f} |",
             flush=True,
         )
+    one = measure_resampling(options.side)
+    one["share"] = one["bytes_per_s"] / bandwidth
+    found["lanczos3"] = one
+    print(
+        f"\nLanczos-3, positions given: {one['mpix_per_s']:.0f} Mpix/s, "
+        f"{one['share']:.2f} of the copy bandwidth"
+    )
     path = HERE / "results.json"
     known = json.loads(path.read_text()) if path.exists() else {}
     known[name] = {"copy_bytes_per_s": bandwidth, "jax": jax.__version__, **found}

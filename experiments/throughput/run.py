@@ -54,6 +54,10 @@ INPUTS = 32 * 2**20  # per stack, at most: 12 bytes each in every worker
 ONE = "jaxcoadd"
 
 
+PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+"""Large arrays in huge pages, for all contenders alike: see README.md."""
+
+
 class MissingError(Exception):
     """A contender is not installed."""
 
@@ -68,6 +72,7 @@ class Worker:
             [sys.executable, __file__, "--worker", *map(str, arguments)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            env=os.environ | PAGES,
             text=True,
         )
         ready = self._read()

@@ -49,10 +49,14 @@ def sum_footprints(
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _sum(kernel, image, variance, positions) -> Any:
+    if jax.default_backend() != "cpu":
+        return _sum_one_by_one(kernel, image, variance, positions)
     n = kernel.half_width
     lanes = -(-n // 2) * 4
-    # A slice at the end of the source must not be moved to fit.
-    flat = [jnp.pad(plane.reshape(-1), (0, lanes)) for plane in (image, variance)]
+    # A slice at the end of the source must not be moved to fit, nor one of a source
+    # that is smaller than the kernel, where no position is inside.
+    missing = max(0, 2 * n * image.shape[1] - image.size) + lanes
+    flat = [jnp.pad(plane.reshape(-1), (0, missing)) for plane in (image, variance)]
     step = partial(_sum_block, kernel, flat, image.shape[1], lanes)
     blocks, shape = _in_blocks(positions, "edge"), positions.row.shape
     if len(blocks.row) == 1:
@@ -61,6 +65,31 @@ def _sum(kernel, image, variance, positions) -> Any:
         sums = lax.map(step, blocks)
     image, variance = (_from_blocks(a, shape) for a in sums)
     return image, variance
+
+
+def _sum_one_by_one(kernel, image, variance, positions):
+    """Interpolate image and variance, reading pixel by pixel.
+
+    For accelerators: a single kernel, which writes nothing but the sums.
+    """
+    rows, columns = map(
+        kernel.weights, (positions.row_fraction, positions.column_fraction)
+    )
+    width, n = image.shape[1], 2 * kernel.half_width
+    # A source that is smaller than the kernel has no position inside.
+    missing = max(0, n * (width + 1) - image.size)
+    flat = [jnp.pad(plane.reshape(-1), (0, missing)) for plane in (image, variance)]
+    corner = _corner(kernel, positions, width)
+    totals = [jnp.zeros_like(positions.area)] * 2
+    for i, across in enumerate(columns):
+        sums = [jnp.zeros_like(positions.area)] * 2
+        for j, along in enumerate(rows):
+            at = corner + (j * width + i)
+            pixel = [f.at[at].get(mode="promise_in_bounds") for f in flat]
+            sums = _add(kernel, sums, along, pixel)
+        totals = _add(kernel, totals, across, sums)
+    scale = positions.area / (sum(rows) * sum(columns))
+    return totals[0] * scale, totals[1] * scale * scale
 
 
 def _in_blocks(images, fill):
@@ -108,22 +137,29 @@ def _sum_block(kernel, flat, width, lanes, positions):
                 for f in flat
             )
             weight = weight[:, None]
-            image = image + times(weight, a)
-            variance = variance + times(weight, times(weight, b))
+            image, variance = _add(kernel, (image, variance), weight, (a, b))
         return image, variance
 
-    def times(weight, value):
+    rows, columns, corner = compute_once(weigh, positions)
+    images, variances = compute_once(add_rows, rows, corner)
+    image = variance = jnp.zeros_like(positions.area)
+    for i, weight in enumerate(columns):
+        values = images[:, i], variances[:, i]
+        image, variance = _add(kernel, (image, variance), weight, values)
+    scale = positions.area / (sum(rows) * sum(columns))
+    return image * scale, variance * scale * scale
+
+
+def _add(kernel, sums, weight, values):
+    """Add image times weight, and variance times its square."""
+
+    def times(value):
         # Where a kernel always has all its weights there is nothing to leave out.
         if len(kernel.footprints) == 1:
             return weight * value
         return jnp.where(weight == 0, 0, weight * value)
 
-    rows, columns, corner = compute_once(weigh, positions)
-    images, variances = compute_once(add_rows, rows, corner)
-    image = sum(times(w, images[:, i]) for i, w in enumerate(columns))
-    variance = sum(times(w, times(w, variances[:, i])) for i, w in enumerate(columns))
-    scale = positions.area / (sum(rows) * sum(columns))
-    return image * scale, variance * scale * scale
+    return sums[0] + times(values[0]), sums[1] + times(times(values[1]))
 
 
 def _forward(kernel, image, variance, positions):
