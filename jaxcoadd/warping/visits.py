@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from jaxcoadd.io import InputError, ReaderMapping
-from jaxcoadd.io.exposure_files import ExposureFile, open_exposure
+from jaxcoadd.io.exposure_files import DETECTOR_CARDS, ExposureFile, open_exposure
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +87,14 @@ def _unusable(
             "allow exposures without (--without-psf)"
         )
     for other in by_visit.get(file.pixels.identifier, ()):
+        if file.detector is None and other.detector is None:
+            *first, last = DETECTOR_CARDS
+            return (
+                f"{file.path} and {other.path} are of the same visit "
+                f"({file.pixels.identifier}) and neither has a card of its detector "
+                f"({', '.join(first)} or {last}); add one, or name the card that holds "
+                "it with -c reader.detector=CARD"
+            )
         if other.detector == file.detector:
             return (
                 f"{file.path} is of the same visit and detector as {other.path} "
