@@ -413,7 +413,7 @@ def test_the_command_warps_each_visit_into_a_file(tmp_path, capsys):
     assert "2 warps of 64 x 72 pixels" in captured.out
     warp = io.open_warp(out / "1.fits")
     assert (warp.identifier, warp.band, warp.unit) == ("1", "r", "nJy")
-    assert io.verify_file(out / "1.fits") == 5
+    assert io.verify_file(out / "1.fits") == 6
     assert run(*arguments) == 4
     assert "0.fits exists" in capsys.readouterr().err
     assert run(*arguments, "--overwrite", "-q") == 0

@@ -1,7 +1,7 @@
 """Which exposures belong to one visit, and in which order they are merged."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from jaxcoadd.io import InputError, ReaderMapping
@@ -10,10 +10,37 @@ from jaxcoadd.io.exposure_files import DETECTOR_CARDS, ExposureFile, open_exposu
 
 @dataclasses.dataclass(frozen=True)
 class Skipped:
-    """A file that is left out, and one sentence that says why."""
+    """A file that is left out.
+
+    Parameters
+    ----------
+    path
+        The file.
+    reason
+        One sentence that says why.
+    fault
+        Whether something is wrong with it; not if it is but off the grid.
+    """
 
     path: Path
     reason: str
+    fault: bool = True
+
+
+class NothingWarpedError(InputError):
+    """No exposure brings a pixel to the grid.
+
+    Parameters
+    ----------
+    message
+        What is wrong.
+    skipped
+        The exposures, each with its reason.
+    """
+
+    def __init__(self, message: str, skipped: Sequence[Skipped]):
+        super().__init__(message)
+        self.skipped = tuple(skipped)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
