@@ -228,6 +228,7 @@ def test_warps_of_any_seeing_are_matched_to_one_model(tmp_path, grid):
         direct = warp_visit(only_visit(path), grid, WarpSettings(zero_point=27.0))
         matched = warp_visit(only_visit(path), grid, settings)
         assert matched.warp.shape == direct.warp.shape
+        assert matched.companions == {}
         x, y, _ = exposures.STARS[1]
         # The kernel has a sum of 1, and an aperture of 14 pixels the model's wings.
         flux = flux_at(direct.warp.image, x, y, 14)

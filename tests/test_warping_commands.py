@@ -1,6 +1,8 @@
 """The commands on exposures: what they write, refuse and say."""
 
+import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -165,6 +167,8 @@ def test_maps_that_cannot_be_written_are_refused_before_any_work(
     ):
         assert from_exposures(folder, grid, output, "--input-map", path) == code
         assert said in only_line(capsys)
+    assert from_exposures(folder, grid, output, "--input-map", "m.fits.gz") == 2
+    assert "--input-map m.fits.gz: what is written is compressed" in only_line(capsys)
     options = ("--input-map", first, "--overwrite")
     assert from_exposures(folder, grid, output, *options) == 2
     assert f"--input-map {first} is an input" in only_line(capsys)
@@ -173,6 +177,26 @@ def test_maps_that_cannot_be_written_are_refused_before_any_work(
     assert run("assemble", grid, *options) == 2
     assert "give them by --from-exposures DIR" in only_line(capsys)
     assert not output.exists()
+
+
+def test_the_page_says_what_a_coadd_and_a_warp_of_exposures_hold(tmp_path, scene):
+    folder, grid = scene
+    output = tmp_path / "c.fits"
+    page = (Path(__file__).parents[1] / "docs" / "command.md").read_text()
+    assert from_exposures(folder, grid, output) == 0
+    with fits.open(output) as file:
+        for hdu in file:
+            assert f"\n| `{hdu.name}` |" in page
+        assert len(file) == 13
+
+
+@pytest.mark.parametrize("command", ["assemble", "warp"])
+def test_every_option_is_explained(command, capsys):
+    assert run(command, "--help") == 0
+    page = (Path(__file__).parents[1] / "docs" / "command.md").read_text()
+    options = set(re.findall(r"(--[a-z-]+)", capsys.readouterr().out))
+    for option in options - {"--help", "--quiet", "--verbose"}:
+        assert f"`{option}" in page, option
 
 
 # What is left out

@@ -88,11 +88,6 @@ def test_noise_is_that_of_its_seed_visit_and_detector_alone(tmp_path, grid):
         assert abs(np.corrcoef(another.ravel(), first.ravel())[0, 1]) < 0.1
 
 
-def test_a_matched_warp_has_no_companions(tmp_path, grid):
-    path = write_exposure(tmp_path, "a.fits")
-    assert warped(grid, WarpSettings(match_fwhm=6.0), path).companions == {}
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [

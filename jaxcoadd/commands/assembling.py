@@ -121,6 +121,7 @@ def _assemble(options: argparse.Namespace) -> int:
     options.written = False
     from jaxcoadd.assembly.settings import read_settings
 
+    _check_names(options)
     check_exposure_options(options)
     settings = read_settings(options.config, options.settings)
     _use_cores(options.jobs)
@@ -154,16 +155,24 @@ def _assemble_warps(options: argparse.Namespace, settings) -> int:
     return DONE
 
 
+def _check_names(options: argparse.Namespace) -> None:
+    """Refuse outputs that are named as if they were compressed as a whole."""
+    for option, name in {
+        "--output": options.output,
+        "--input-map": options.input_map or "",
+    }.items():
+        if name.lower().endswith((".gz", ".bz2", ".xz", ".zip", ".fz")):
+            raise UsageError(
+                f"{option} {name}: what is written is compressed inside; name it .fits"
+            )
+
+
 def _check_arguments(options: argparse.Namespace) -> None:
     """Refuse what can be seen to be wrong without opening a file."""
     if options.warps and options.min_inputs > len(options.warps):
         raise UsageError(
             f"--min-inputs is {options.min_inputs} and {len(options.warps)} warps are "
             "given; give more warps or ask for fewer"
-        )
-    if options.output.lower().endswith((".gz", ".bz2", ".xz", ".zip", ".fz")):
-        raise UsageError(
-            f"--output {options.output}: a coadd is compressed inside; name it .fits"
         )
     others = [*options.warps, options.config, options.bright_objects]
     check_not_read(options.output, [path for path in others if path])
