@@ -190,9 +190,8 @@ def test_the_page_says_what_a_coadd_and_a_warp_of_exposures_hold(tmp_path, scene
         assert len(file) == 13
 
 
-@pytest.mark.parametrize("command", ["assemble", "warp"])
-def test_every_option_is_explained(command, capsys):
-    assert run(command, "--help") == 0
+def test_every_option_of_warp_is_explained(capsys):
+    assert run("warp", "--help") == 0
     page = (Path(__file__).parents[1] / "docs" / "command.md").read_text()
     options = set(re.findall(r"(--[a-z-]+)", capsys.readouterr().out))
     for option in options - {"--help", "--quiet", "--verbose"}:
