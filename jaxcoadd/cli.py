@@ -18,6 +18,7 @@ from jaxcoadd.commands.terminal import (
     USAGE,
     UsageError,
     say,
+    stamp,
     warn,
 )
 from jaxcoadd.commands.warping import add_warp
@@ -101,10 +102,15 @@ def _exit_code(error: Exception) -> int | None:
 
 def _fate(options: argparse.Namespace) -> str:
     """Say what has become of the output of a run that ended early."""
-    written = getattr(options, "written", None)
-    if written is None:
+    if not hasattr(options, "written"):
         return ""
-    return f"; {options.output} is written" if written else "; nothing was written"
+    if options.written:
+        return f"; {options.output} is written"
+    warps = getattr(options, "kept", {})
+    new = [path for path, before in warps.items() if stamp(path) not in (None, before)]
+    if new:
+        return f"; all that is written are {len(new)} warps in {new[0].parent}"
+    return "; nothing was written"
 
 
 def _fail(code: int, message: str) -> int:

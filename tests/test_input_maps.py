@@ -27,7 +27,13 @@ from jaxcoadd.inputs.input_map import (
 from jaxcoadd.inputs.polygons import Polygon, box_polygon
 from jaxcoadd.inputs.records import DetectorInput
 from jaxcoadd.io.errors import InputError, OutputError
-from jaxcoadd.io.input_maps import read_input_map, write_input_map
+from jaxcoadd.io.grids import Grid
+from jaxcoadd.io.input_maps import (
+    read_input_bits,
+    read_input_map,
+    write_input_bits,
+    write_input_map,
+)
 from tests.inputs import (
     COADD_BOX,
     COADD_WCS,
@@ -266,3 +272,20 @@ def test_a_file_without_such_a_map_is_refused(tmp_path):
     integers.write(str(path), clobber=True)
     with pytest.raises(InputError, match="expected a mask with a bit an input"):
         read_input_map(path)
+
+
+def test_an_image_of_bits_is_read_back_with_more_inputs_than_a_plane_has(tmp_path):
+    rows = draw_detectors(7) * 8
+    bits = make_input_bits(rows, COADD_WCS, COADD_BOX)
+    # The last bit of a plane is the sign in the file.
+    bits[0, 0, 0] = 1 << 31
+    path = tmp_path / "bits.fits"
+    write_input_bits(path, bits, rows, Grid(bits.shape[1:], COADD_WCS))
+    found = read_input_bits(path)
+    assert found.shape[0] == 2 and found.dtype == np.uint32
+    np.testing.assert_array_equal(found, bits)
+    header = fits.getheader(path)
+    assert header["B0039CCD"] == rows[39].detector
+    assert header["B0039VIS"] == rows[39].visit
+    with pytest.raises(OutputError, match="exists"):
+        write_input_bits(path, bits, rows, Grid(bits.shape[1:], COADD_WCS))

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from jaxcoadd import io
+from jaxcoadd import Exposure, MaskPlanes, io
+from jaxcoadd.assembly import Settings
 from jaxcoadd.warping import (
     MissingExtraError,
     WarpSettings,
@@ -14,7 +15,11 @@ from jaxcoadd.warping import (
     warp_paths,
     warp_visit,
 )
-from jaxcoadd.warping.backgrounds import measure_background
+from jaxcoadd.warping.backgrounds import (
+    NOT_BACKGROUND,
+    background_of,
+    measure_background,
+)
 from tests import exposure_files as exposures
 from tests.exposure_files import SHAPE, SKY_LEVEL, write_exposure, write_grid
 from tests.warp_files import planes_of, run
@@ -66,7 +71,7 @@ def test_an_exposure_is_read_with_its_background_and_psf(tmp_path):
 def test_a_background_that_is_subtracted_already_is_not_again(tmp_path):
     path = write_exposure(tmp_path, "a.fits", cards={"SKYSUB": True})
     file = io.open_exposure(path)
-    assert file.read_background() is None and not file.has_sky
+    assert file.read_background() is None and file.sky_subtracted
 
 
 def test_an_exposure_without_wcs_is_left_out(tmp_path):
@@ -101,6 +106,27 @@ def test_a_background_of_another_shape_is_refused(tmp_path):
 def test_the_same_detector_twice_in_a_visit_is_left_out(tmp_path):
     paths = [write_exposure(tmp_path, name) for name in ("a.fits", "b.fits")]
     assert "is of the same visit and detector as" in reason(*paths)
+
+
+def test_detectors_of_a_visit_that_are_not_told_apart_are_said_to_lack_the_card(
+    tmp_path,
+):
+    paths = [
+        write_exposure(tmp_path, f"{n}.fits", detector=None, cards={"CHIP": n})
+        for n in range(2)
+    ]
+    said = reason(*paths)
+    assert "1.fits and " in said and "0.fits are of the same visit (7)" in said
+    assert "neither has a card of its detector (DETECTOR, CCDNUM or CCDNAME)" in said
+    assert "-c reader.detector=CARD" in said
+    visit = only_visit(*paths, mapping=io.ReaderMapping(detector="CHIP"))
+    assert [one.detector for one in visit.exposures] == ["0", "1"]
+
+
+def test_a_card_of_the_detector_that_is_not_there_is_said(tmp_path):
+    path = write_exposure(tmp_path, "a.fits")
+    said = reason(path, mapping=io.ReaderMapping(detector="CHIP"))
+    assert "has no card CHIP, which should name its detector" in said
 
 
 def test_detectors_of_a_visit_are_merged_by_number_and_then_by_name(tmp_path):
@@ -202,6 +228,7 @@ def test_warps_of_any_seeing_are_matched_to_one_model(tmp_path, grid):
         direct = warp_visit(only_visit(path), grid, WarpSettings(zero_point=27.0))
         matched = warp_visit(only_visit(path), grid, settings)
         assert matched.warp.shape == direct.warp.shape
+        assert matched.companions == {}
         x, y, _ = exposures.STARS[1]
         # The kernel has a sum of 1, and an aperture of 14 pixels the model's wings.
         flux = flux_at(direct.warp.image, x, y, 14)
@@ -268,6 +295,51 @@ def test_a_sky_that_is_still_in_is_measured(tmp_path, grid):
     assert abs(float(np.nanmean(empty))) < 0.5
     kept = warp_visit(only_visit(path), grid, WarpSettings(background="none"))
     assert float(np.nanmean(kept.warp.image[40:, 50:])) > 0.9 * SKY_LEVEL
+
+
+def test_a_background_that_is_asked_for_and_not_there_leaves_the_exposure_out(
+    tmp_path, grid
+):
+    settings = WarpSettings(background="file")
+    path = write_exposure(tmp_path, "a.fits", sky=False)
+    found = warp_visit(only_visit(path), grid, settings)
+    assert found.warp is None
+    assert "has no HDU SKY or BACKGROUND with its background" in found.skipped[0].reason
+    assert "choose auto, mesh or none" in found.skipped[0].reason
+    assert warp_visit(only_visit(path), grid, WarpSettings()).skipped == ()
+    done = write_exposure(tmp_path, "b.fits", sky=False, cards={"SKYSUB": True})
+    assert warp_visit(only_visit(done), grid, settings).skipped == ()
+
+
+def sky_with_planes(names):
+    """Return a sky of 100, with a brighter half that has some planes."""
+    planes = MaskPlanes(("BAD", "INTRP", "SUSPECT", "DETECTED"))
+    half = np.arange(40) < 20
+    mask = np.where(half, planes.bits(names), 0) * np.ones((40, 1), int)
+    image = np.where(half, 150, 100) * np.ones((40, 1))
+    return Exposure(
+        image.astype(np.float32),
+        np.ones((40, 40), np.float32),
+        mask.astype(np.uint32),
+        planes=planes,
+        zero_point=27.0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "level"),
+    # Both halves count as much where none is left out.
+    [(["BAD"], 100), (["DETECTED", "INTRP"], 100), (["INTRP", "SUSPECT"], 125)],
+)
+def test_a_background_leaves_out_bad_planes_and_objects_alone(tmp_path, names, level):
+    file = io.open_exposure(write_exposure(tmp_path, "a.fits"))
+    settings = WarpSettings(background="mesh", mesh=20)
+    found = background_of(file, sky_with_planes(names), settings)
+    assert found.mean() == pytest.approx(level, abs=1)
+
+
+def test_the_planes_that_are_no_background_hold_all_that_a_coadd_rejects():
+    assert set(NOT_BACKGROUND) == {*Settings().bad_planes, "BAD_VARIANCE", "DETECTED"}
 
 
 def test_a_slope_of_the_background_is_followed():
@@ -342,7 +414,7 @@ def test_the_command_warps_each_visit_into_a_file(tmp_path, capsys):
     assert "2 warps of 64 x 72 pixels" in captured.out
     warp = io.open_warp(out / "1.fits")
     assert (warp.identifier, warp.band, warp.unit) == ("1", "r", "nJy")
-    assert io.verify_file(out / "1.fits") == 5
+    assert io.verify_file(out / "1.fits") == 6
     assert run(*arguments) == 4
     assert "0.fits exists" in capsys.readouterr().err
     assert run(*arguments, "--overwrite", "-q") == 0

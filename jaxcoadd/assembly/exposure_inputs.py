@@ -40,10 +40,7 @@ def gather_inputs(
         Visits have the number of their identifier; where one is no number, all are
         counted from 1. Detectors without a number have -1.
     """
-    names = [one.visit.identifier for one in visits]
-    numbers = [int(name) for name in names if name.isdecimal()]
-    if len(set(numbers)) < len(names) or max(numbers, default=0) >= 1 << 63:
-        numbers = range(1, 1 + len(names))
+    numbers = visit_numbers(visits)
     rows: list[VisitInput] = []
     detectors: list[DetectorInput] = []
     for number, warped, weight in zip(numbers, visits, weights, strict=True):
@@ -74,6 +71,15 @@ def gather_inputs(
                 )
             )
     return sort_inputs(rows, detectors)
+
+
+def visit_numbers(visits: Sequence[WarpedVisit]) -> list[int]:
+    """Return the number of each visit in the tables, see `gather_inputs`."""
+    names = [one.visit.identifier for one in visits]
+    numbers = [int(name) for name in names if name.isdecimal()]
+    if len(set(numbers)) < len(names) or max(numbers, default=0) >= 1 << 63:
+        return list(range(1, 1 + len(names)))
+    return numbers
 
 
 def coadd_psf_of(

@@ -12,7 +12,7 @@ from jaxcoadd.assembly.values import SettingsError
 from jaxcoadd.coadds import check_planes, coadd_planes
 from jaxcoadd.io import Grid, InputError, WarpFile, open_warp
 from jaxcoadd.io.zero_points import NANOJANSKY
-from jaxcoadd.masks import MaskPlanes, unite_planes
+from jaxcoadd.masks import LSST_PLANES, MaskPlanes, unite_planes
 from jaxcoadd.zero_points import zero_point_factors
 
 SAME_ZERO_POINT = 1e-5
@@ -90,6 +90,31 @@ class Plan:
     def nbytes(self) -> int:
         """Bytes of the pixels that will be read."""
         return sum(file.nbytes for file in self.files) * self.passes
+
+
+def empty_plan(skipped: Sequence[Input], grid: Grid, settings: Settings) -> Plan:
+    """Plan a coadd without data.
+
+    Parameters
+    ----------
+    skipped
+        Files that are left out.
+    grid
+        Of the coadd.
+    settings
+        How to coadd.
+    """
+    zero_point = settings.zero_point or NANOJANSKY
+    return Plan(
+        inputs=tuple(skipped),
+        grid=grid,
+        planes=LSST_PLANES,
+        zero_point=zero_point,
+        unit=_common_unit((), zero_point),
+        rows=grid.shape[0],
+        keep=False,
+        memory=0,
+    )
 
 
 def make_plan(

@@ -4,11 +4,19 @@ import argparse
 import contextlib
 import dataclasses
 import os
-import tempfile
-from pathlib import Path
 from typing import Any
 
-from jaxcoadd.commands.grids import add_grid_options, target_grid
+from jaxcoadd.commands.from_exposures import (
+    add_exposure_options,
+    check_exposure_options,
+    exposure_hdus,
+    exposure_images,
+    make_warps,
+    name_exposures,
+    plan_without_data,
+    used_visits,
+    write_exposure_map,
+)
 from jaxcoadd.commands.terminal import (
     DONE,
     EXIT_CODES,
@@ -17,13 +25,8 @@ from jaxcoadd.commands.terminal import (
     say,
     warn,
 )
-from jaxcoadd.commands.warping import (
-    add_warp_options,
-    find_and_warp,
-    read_warp_settings,
-)
+from jaxcoadd.commands.warping import add_setting_option
 
-_FITS_SUFFIXES = (".fits", ".fits.gz", ".fits.fz", ".fit", ".fts")
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
@@ -39,13 +42,8 @@ def add_assemble(commands: Any) -> None:
     add("warps", nargs="*", metavar="WARP", help="FITS files on one grid")
     add("--output", required=True, metavar="FILE", help="the coadd to write")
     add("--config", metavar="FILE", help="settings in TOML")
-    add(
-        "-c",
-        dest="settings",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="one setting, by our name or LSST's: -c statistic=MEANCLIP",
+    add_setting_option(
+        parser, "one setting, by our name or LSST's: -c statistic=MEANCLIP"
     )
     add("--bright-objects", metavar="FILE", help="circles and boxes to flag")
     add(
@@ -75,24 +73,8 @@ def add_assemble(commands: Any) -> None:
         help="write a coadd without data where no warp can be used",
     )
     _add_outputs(parser)
-    _add_exposures(parser)
+    add_exposure_options(parser)
     parser.set_defaults(run=_assemble)
-
-
-def _add_exposures(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("from exposures on the detectors' pixels")
-    group.add_argument(
-        "--from-exposures",
-        metavar="DIR",
-        help="warp the FITS files of a folder first, in place of warps",
-    )
-    group.add_argument(
-        "--keep-warps",
-        metavar="DIR",
-        help="a folder for these warps; they are removed unless given",
-    )
-    add_grid_options(group)
-    add_warp_options(group)
 
 
 def _add_outputs(parser: argparse.ArgumentParser) -> None:
@@ -139,59 +121,19 @@ def _assemble(options: argparse.Namespace) -> int:
     options.written = False
     from jaxcoadd.assembly.settings import read_settings
 
-    _check_source(options)
+    _check_names(options)
+    check_exposure_options(options)
     settings = read_settings(options.config, options.settings)
     _use_cores(options.jobs)
     if not options.from_exposures:
         _check_arguments(options)
         return _assemble_warps(options, settings)
     with contextlib.ExitStack() as stack:
-        _warp_exposures(options, settings, stack)
+        make_warps(options, settings, stack)
         _check_arguments(options)
         # The warps are our own files: how to read the exposures is no matter of theirs.
         own = dataclasses.replace(settings, reader=None)
         return _assemble_warps(options, own)
-
-
-def _check_source(options: argparse.Namespace) -> None:
-    """Refuse warps and exposures together, and neither."""
-    if bool(options.warps) == bool(options.from_exposures):
-        raise UsageError("give either warps, or exposures by --from-exposures DIR")
-    if options.from_exposures and options.dry_run:
-        raise UsageError(
-            "--dry-run does not go with --from-exposures, whose warps are not made yet"
-        )
-
-
-def _warp_exposures(options, settings, stack: contextlib.ExitStack) -> None:
-    """Make the warps of a run, in a folder that is removed at the end."""
-    from jaxcoadd.io import InputError, check_output
-
-    check_output(options.output, overwrite=options.overwrite)
-    folder = Path(options.from_exposures)
-    names = sorted(p for p in folder.glob("*") if p.name.endswith(_FITS_SUFFIXES))
-    if not names:
-        raise InputError(f"{folder} holds no FITS files; name the folder of exposures")
-    grid = target_grid(options)
-    target = options.keep_warps
-    if target is None:
-        near = Path(options.output).absolute().parent
-        target = stack.enter_context(
-            tempfile.TemporaryDirectory(prefix=".jaxcoadd-", dir=near)
-        )
-    check_not_read(options.output, names)
-    written = find_and_warp(
-        names,
-        grid,
-        read_warp_settings(options),
-        target,
-        mapping=settings.reader,
-        say=say if options.verbose else (lambda line: None),
-        compress=options.keep_warps is not None,
-        overwrite=options.overwrite,
-    )
-    options.warps = [str(one.path) for one in written]
-    options.visits = {str(one.path): one.made_of for one in written}
 
 
 def _assemble_warps(options: argparse.Namespace, settings) -> int:
@@ -213,16 +155,24 @@ def _assemble_warps(options: argparse.Namespace, settings) -> int:
     return DONE
 
 
+def _check_names(options: argparse.Namespace) -> None:
+    """Refuse outputs that are named as if they were compressed as a whole."""
+    for option, name in {
+        "--output": options.output,
+        "--input-map": options.input_map or "",
+    }.items():
+        if name.lower().endswith((".gz", ".bz2", ".xz", ".zip", ".fz")):
+            raise UsageError(
+                f"{option} {name}: what is written is compressed inside; name it .fits"
+            )
+
+
 def _check_arguments(options: argparse.Namespace) -> None:
     """Refuse what can be seen to be wrong without opening a file."""
-    if options.min_inputs > len(options.warps):
+    if options.warps and options.min_inputs > len(options.warps):
         raise UsageError(
             f"--min-inputs is {options.min_inputs} and {len(options.warps)} warps are "
             "given; give more warps or ask for fewer"
-        )
-    if options.output.lower().endswith((".gz", ".bz2", ".xz", ".zip", ".fz")):
-        raise UsageError(
-            f"--output {options.output}: a coadd is compressed inside; name it .fits"
         )
     others = [*options.warps, options.config, options.bright_objects]
     check_not_read(options.output, [path for path in others if path])
@@ -241,11 +191,15 @@ def _plan(options: argparse.Namespace, settings):
             raise
         warn(f"the run itself would be refused: {error}")
     try:
-        plan = make_plan(options.warps, settings, memory=options.memory)
+        if options.warps:
+            plan = make_plan(options.warps, settings, memory=options.memory)
+        else:
+            plan = plan_without_data(options, settings)
     except NoInputsError as error:
         _warn_of_skipped(error.inputs)
         raise
-    _warn_of_skipped(plan.inputs)
+    if options.warps:
+        _warn_of_skipped(plan.inputs)
     check_not_read(options.output, [p for file in plan.files for p in file.paths])
     for notice in notices(plan):
         warn(f"note: {notice}")
@@ -290,10 +244,12 @@ def _run(options: argparse.Namespace, settings, plan, regions):
             progress=progress,
             warn=lambda reason: warn(f"left out: {reason}"),
         )
-        others = _input_hdus(options, result)
-        if options.from_exposures and not options.keep_warps:
-            names = [_exposures_of(options.visits[f]) for f in result.inputs["file"]]
-            result.inputs["file"] = names
+        others, images, used = (), {}, None
+        if options.from_exposures:
+            used = used_visits(options, result)
+            others, images = exposure_hdus(options, used), exposure_images(used)
+            if not options.keep_warps:
+                result.inputs["file"] = name_exposures(options, result.inputs["file"])
         progress("write", plan.nbytes, plan.nbytes)
         write_coadd(
             options.output,
@@ -302,29 +258,12 @@ def _run(options: argparse.Namespace, settings, plan, regions):
             config=settings.as_text(),
             timings=result.timings,
             cards=result.cards,
+            images=images,
             others=others,
             compress=options.compress,
             overwrite=options.overwrite,
         )
         options.written = True
+        if used is not None:
+            write_exposure_map(options, settings, used)
     return result
-
-
-def _input_hdus(options: argparse.Namespace, result) -> tuple:
-    """Return HDUs of the exposures, and of the point-spread function."""
-    if not options.from_exposures:
-        return ()
-    from jaxcoadd.assembly.exposure_inputs import gather_inputs, input_hdus
-    from jaxcoadd.warping.settings import kernel_of
-
-    used = [row for row in result.inputs if not row["skipped"]]
-    visits = [options.visits[str(row["file"])] for row in used]
-    weights = [float(row["weight"]) for row in used]
-    grid = result.coadd.grid
-    inputs = gather_inputs(visits, weights, grid)
-    return input_hdus(inputs, grid, kernel_of(options.kernel))
-
-
-def _exposures_of(warped) -> str:
-    """Name the exposures of a visit, in place of the warp that is removed."""
-    return ", ".join(str(file.path) for file in warped.visit.exposures)

@@ -40,7 +40,18 @@ def _print(text: str, stream: TextIO | None) -> None:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def check_not_read(output: str, paths: Sequence[str | os.PathLike[str]]) -> None:
+def stamp(path: str | os.PathLike[str]) -> tuple[int, int] | None:
+    """Return what changes when a file is written; None if there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
+def check_not_read(
+    output: str, paths: Sequence[str | os.PathLike[str]], option: str = "--output"
+) -> None:
     """Refuse an output that is one of the inputs."""
     for path in paths:
         same = os.path.realpath(output) == os.path.realpath(path)
@@ -48,5 +59,5 @@ def check_not_read(output: str, paths: Sequence[str | os.PathLike[str]]) -> None
             same = same or os.path.samefile(output, path)
         if same:
             raise UsageError(
-                f"--output {output} is an input of this run ({path}); name another file"
+                f"{option} {output} is an input of this run ({path}); name another file"
             )

@@ -6,11 +6,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jaxcoadd.commands.grids import add_grid_options, target_grid
-from jaxcoadd.commands.terminal import DONE, EXIT_CODES, check_not_read, say, warn
+from jaxcoadd.commands.terminal import (
+    DONE,
+    EXIT_CODES,
+    UsageError,
+    check_not_read,
+    say,
+    stamp,
+    warn,
+)
 
 if TYPE_CHECKING:
     from jaxcoadd.io import Grid, ReaderMapping
-    from jaxcoadd.warping import WarpedFile, WarpSettings
+    from jaxcoadd.warping import Skipped, WarpedFile, WarpSettings
 
 
 def add_warp(commands: Any) -> None:
@@ -32,9 +40,30 @@ def add_warp(commands: Any) -> None:
         metavar="FWHM",
         help="match point-spread functions to a model of this width, in pixels",
     )
+    add(
+        "--noise-realizations",
+        type=int,
+        default=0,
+        metavar="N",
+        help="images of noise alone that go with each warp; none unless given",
+    )
+    add("--seed", type=int, metavar="S", help="of their noise; 0 unless given")
+    add_setting_option(parser, "how exposures are read: -c reader.zero_point=27.0")
     add("--overwrite", action="store_true", help="replace files of the same name")
     add("-q", "--quiet", action="store_true", help="say only what is left out or wrong")
     parser.set_defaults(run=_warp)
+
+
+def add_setting_option(parser: argparse._ActionsContainer, help: str) -> None:
+    """Add the option that gives one setting, and can be repeated."""
+    parser.add_argument(
+        "-c",
+        dest="settings",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help=help,
+    )
 
 
 def add_warp_options(parser: argparse._ActionsContainer) -> None:
@@ -71,6 +100,8 @@ def read_warp_settings(options: argparse.Namespace) -> "WarpSettings":
             background=options.background,
             need_psf=not options.without_psf,
             match_fwhm=getattr(options, "match_psf", None),
+            noise_realizations=getattr(options, "noise_realizations", 0),
+            seed=getattr(options, "seed", None) or 0,
         )
     except ValueError as error:
         raise SettingsError(str(error)) from error
@@ -83,27 +114,37 @@ def find_and_warp(
     folder: str | Path,
     *,
     say: Callable[[str], None],
+    begin: Callable[[Sequence[Path]], None] = lambda targets: None,
     mapping: "ReaderMapping | None" = None,
+    strict: bool = False,
     compress: bool = True,
     overwrite: bool = False,
 ) -> "list[WarpedFile]":
-    """Warp exposures into a folder, and say what becomes of each."""
-    from jaxcoadd.io import InputError
-    from jaxcoadd.warping import find_visits, warp_files, warp_paths
+    """Warp exposures into a folder, and say what becomes of each.
+
+    `begin` is told which files may be written. If none is it is a `NothingWarpedError`;
+    with `strict`, any exposure with a fault is an `InputError`.
+    """
+    from jaxcoadd.warping import (
+        NothingWarpedError,
+        find_visits,
+        warp_files,
+        warp_paths,
+    )
 
     visits, skipped = find_visits(paths, mapping, need_psf=settings.need_psf)
-    for one in skipped:
-        warn(f"left out: {one.reason}")
+    _tell_skipped(skipped, len(paths), strict=strict)
     if not visits:
-        raise InputError(f"none of the {len(skipped)} exposures can be used")
+        message = f"none of the {len(skipped)} exposures can be used"
+        raise NothingWarpedError(message, skipped)
     targets = warp_paths(visits, folder, overwrite=overwrite)
     read = [p for v in visits for file in v.exposures for p in file.pixels.paths]
     for target in targets:
         check_not_read(str(target), [*paths, *read])
 
     def done(warped):
-        for one in warped.skipped:
-            warn(f"left out: {one.reason}")
+        skipped.extend(warped.skipped)
+        _tell_skipped(warped.skipped, len(paths), strict=strict)
         if warped.used:
             pixels = int(warped.detectors["good_pixels"].sum())
             detectors = len(warped.used)
@@ -116,22 +157,63 @@ def find_and_warp(
                 f"{match.correlation:.2f}"
             )
 
+    begin(targets)
     writing = {"compress": compress, "overwrite": overwrite}
     written = warp_files(visits, grid, settings, targets, done=done, **writing)
     if not written:
-        raise InputError(f"none of the {len(visits)} visits has a pixel on the grid")
+        message = f"none of the {len(visits)} visits has a pixel on the grid"
+        raise NothingWarpedError(message, skipped)
     return written
 
 
+def note_kept(options: argparse.Namespace, targets: Sequence[Path]) -> None:
+    """Note the files of warps as they are now, so that new ones can be told."""
+    options.kept = {target: stamp(target) for target in targets}
+
+
+def _tell_skipped(skipped: "Sequence[Skipped]", total: int, *, strict: bool) -> None:
+    """Say which exposures are left out; with `strict`, refuse those with a fault."""
+    from jaxcoadd.assembly.checks import join_reasons
+    from jaxcoadd.io import InputError
+
+    faults = [one.reason for one in skipped if one.fault]
+    if strict and faults:
+        raise InputError(
+            f"{len(faults)} of {total} exposures cannot be used and --strict allows "
+            f"none: {join_reasons(faults)}"
+        )
+    for one in skipped:
+        warn(f"left out: {one.reason}")
+
+
+def _read_mapping(settings: Sequence[str]) -> "ReaderMapping | None":
+    """Return how exposures are read; there is nothing else to be set for a warp."""
+    from jaxcoadd.assembly import read_settings
+
+    for text in settings:
+        if text.partition("=")[0].partition(".")[0].strip() != "reader":
+            raise UsageError(
+                f"-c {text}: only how exposures are read can be set here, as "
+                "-c reader.zero_point=27.0; the rest is set in assemble"
+            )
+    return read_settings(overrides=settings).reader
+
+
 def _warp(options: argparse.Namespace) -> int:
+    if options.seed is not None and not options.noise_realizations:
+        raise UsageError("--seed is that of the noise; give --noise-realizations N too")
     settings = read_warp_settings(options)
+    mapping = _read_mapping(options.settings)
     grid = target_grid(options)
+    options.written = False
     written = find_and_warp(
         options.exposures,
         grid,
         settings,
         options.output,
         say=(lambda line: None) if options.quiet else say,
+        begin=lambda targets: note_kept(options, targets),
+        mapping=mapping,
         overwrite=options.overwrite,
     )
     if not options.quiet:

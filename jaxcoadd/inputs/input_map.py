@@ -107,12 +107,13 @@ def make_input_map(
         used = box_polygon(row.box) if row.polygon is None else row.polygon
         pixels = _pixels_within(row.wcs, used, nside, name)
         result.set_bits_pix(np.intersect1d(pixels, patch), [bit])
-    result.metadata = _bit_cards(detectors)
+    result.metadata = bit_cards(detectors)
     return result
 
 
-def _bit_cards(detectors: Sequence[DetectorInput]) -> dict:
-    cards = {}
+def bit_cards(detectors: Sequence[DetectorInput]) -> dict[str, int | float]:
+    """Return cards that say which detector, of which visit and weight, each bit is."""
+    cards: dict[str, int | float] = {}
     for bit, row in enumerate(detectors):
         cards[f"B{bit:04d}CCD"] = int(row.detector)
         cards[f"B{bit:04d}VIS"] = int(row.visit)

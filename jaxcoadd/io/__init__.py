@@ -7,7 +7,12 @@ from jaxcoadd.io.coadd_writer import write_coadd
 from jaxcoadd.io.errors import InputError, OutputError
 from jaxcoadd.io.exposure_files import ExposureFile, open_exposure
 from jaxcoadd.io.grids import Grid, GridMatch, read_grid, same_grid
-from jaxcoadd.io.input_maps import read_input_map, write_input_map
+from jaxcoadd.io.input_maps import (
+    read_input_bits,
+    read_input_map,
+    write_input_bits,
+    write_input_map,
+)
 from jaxcoadd.io.mappings import PRESETS, ReaderMapping, mapping_from_table
 from jaxcoadd.io.psf_grids import read_psf_grid
 from jaxcoadd.io.warp_files import Rows, WarpFile, open_warp, read_warp
@@ -33,12 +38,14 @@ __all__ = [
     "read_bright_regions",
     "read_coadd",
     "read_grid",
+    "read_input_bits",
     "read_input_map",
     "read_psf_grid",
     "read_warp",
     "same_grid",
     "verify_file",
     "write_coadd",
+    "write_input_bits",
     "write_input_map",
     "write_warp",
 ]

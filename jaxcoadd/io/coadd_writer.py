@@ -9,7 +9,13 @@ from astropy.io import fits
 from astropy.table import Table
 
 from jaxcoadd.io.coadd_files import CoaddPlanes
-from jaxcoadd.io.image_hdus import PlacedPlanes, stored_mask, table_hdu, write_images
+from jaxcoadd.io.image_hdus import (
+    PlacedPlanes,
+    as_float32,
+    stored_mask,
+    table_hdu,
+    write_images,
+)
 
 _LARGEST_SHORT = 65535
 
@@ -23,6 +29,7 @@ def write_coadd(
     timings: Mapping[str, float] | None = None,
     cards: Mapping[str, Any] | None = None,
     compress: bool = True,
+    images: Mapping[str, np.ndarray] | None = None,
     others: Sequence[fits.ImageHDU] = (),
     overwrite: bool = False,
 ) -> None:
@@ -44,6 +51,8 @@ def write_coadd(
         More cards for the primary header, as FILTER.
     compress
         Whether the images are compressed, without loss, which takes most of the time.
+    images
+        More images of its shape, by name, that come after its own.
     others
         More HDUs, that come last.
     overwrite
@@ -71,7 +80,7 @@ def write_coadd(
     write_images(
         path,
         PlacedPlanes(coadd.planes, coadd.zero_point, coadd.grid, coadd.unit),
-        _stored_pixels(coadd),
+        _stored_pixels(coadd) | as_float32(images or {}),
         cards={**count, **(cards or {})},
         others=[*tables, *others],
         compress=compress,

@@ -1,6 +1,7 @@
 """Exposures in FITS files: pixels of one detector, its background and its PSF."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,13 +9,16 @@ import numpy as np
 from jaxcoadd.exposures import Exposure
 from jaxcoadd.io.errors import InputError
 from jaxcoadd.io.hdus import Hdu, check_image, read_hdus
-from jaxcoadd.io.mappings import ReaderMapping
+from jaxcoadd.io.mappings import ReaderMapping, find_mapping
 from jaxcoadd.io.sections import read_section
 from jaxcoadd.io.warp_files import WarpFile, open_warp
 from jaxcoadd.io.zero_points import first_card
 
-_DETECTORS = ("DETECTOR", "CCDNUM", "CCDNAME")
-_BACKGROUNDS = ("SKY", "BACKGROUND")
+DETECTOR_CARDS = ("DETECTOR", "CCDNUM", "CCDNAME")
+"""Cards that may hold the detector of an exposure; the first that is there counts."""
+
+BACKGROUND_HDUS = ("SKY", "BACKGROUND")
+"""Names of the HDU of a background."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -31,15 +35,15 @@ class ExposureFile:
         A background that is still in the image, if the file holds one.
     psf
         An image of the point-spread function, if the file holds one.
-    has_sky
-        Whether the file says that the background is still in the image.
+    sky_subtracted
+        Whether the background is subtracted, if the file says by the card SKYSUB.
     """
 
     pixels: WarpFile
     detector: str | None
     background: Hdu | None
     psf: Hdu | None
-    has_sky: bool
+    sky_subtracted: bool | None
 
     @property
     def path(self) -> Path:
@@ -95,9 +99,9 @@ def open_exposure(
             f"{path} has no WCS of the sky, so it cannot be placed; add one to it"
         )
     hdus = read_hdus(pixels.path)
-    background = next((hdu for hdu in hdus if hdu.name in _BACKGROUNDS), None)
+    background = next((hdu for hdu in hdus if hdu.name in BACKGROUND_HDUS), None)
     told = first_card((pixels.image_hdu, hdus[0]), "SKYSUB")
-    subtracted = None if told is None else told[0]
+    subtracted = told[0] if told and isinstance(told[0], bool) else None
     if background is not None:
         check_image(background)
         if background.shape != pixels.shape:
@@ -106,11 +110,22 @@ def open_exposure(
                 f"{pixels.shape}; they must be equal"
             )
     psf = next((hdu for hdu in hdus if hdu.name == "PSF" and hdu.is_image), None)
-    found = first_card(hdus, *_DETECTORS)
     return ExposureFile(
         pixels=pixels,
-        detector=None if found is None else str(found[0]),
+        detector=_detector(hdus, mapping),
         background=None if subtracted is True else background,
         psf=psf,
-        has_sky=subtracted is False,
+        sky_subtracted=subtracted,
     )
+
+
+def _detector(hdus: Sequence[Hdu], mapping: ReaderMapping | str | None) -> str | None:
+    """Return the detector's name or number, if the file says."""
+    card = None if mapping is None else find_mapping(mapping).detector
+    found = first_card(hdus, *(DETECTOR_CARDS if card is None else (card,)))
+    if found is None and card is not None:
+        raise InputError(
+            f"{hdus[0].path} has no card {card}, which should name its detector; "
+            "correct the mapping"
+        )
+    return None if found is None else str(found[0])

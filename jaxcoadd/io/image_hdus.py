@@ -60,6 +60,14 @@ def stored_mask(mask: Any) -> np.ndarray:
     return np.asarray(mask).astype(np.uint32, copy=False).view(np.int32)
 
 
+def as_float32(images: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Bring images to the type in which they are stored."""
+    return {
+        name: np.asarray(image).astype(np.float32, copy=False)
+        for name, image in images.items()
+    }
+
+
 def _primary_hdu(of: PlacedPlanes, cards: Mapping[str, Any]) -> fits.PrimaryHDU:
     """Make the primary HDU, which has cards but no pixels."""
     hdu = fits.PrimaryHDU()

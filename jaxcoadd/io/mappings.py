@@ -36,6 +36,8 @@ class ReaderMapping:
         AB magnitude of one count, or the card that holds it.
     identifier
         The card that tells warps apart; empty for the name of the file.
+    detector
+        The card with the detector of an exposure.
     scale, scale_default
         The card of a factor for the image, and its value where there is no such card.
     factor
@@ -62,6 +64,7 @@ class ReaderMapping:
     codes: Mapping[int, str] | None = None
     zero_point: float | str | None = None
     identifier: str | None = None
+    detector: str | None = None
     scale: str | None = None
     scale_default: float | None = None
     factor: float = 1.0
@@ -199,6 +202,7 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "codes": (Mapping,),
     "zero_point": (int, float, str),
     "identifier": (str,),
+    "detector": (str,),
     "scale": (str,),
     "scale_default": (int, float),
     "factor": (int, float),

@@ -8,7 +8,7 @@ import numpy as np
 from astropy.io import fits
 
 from jaxcoadd.io.grids import Grid
-from jaxcoadd.io.image_hdus import PlacedPlanes, stored_mask, write_images
+from jaxcoadd.io.image_hdus import PlacedPlanes, as_float32, stored_mask, write_images
 from jaxcoadd.warps import Warp
 
 
@@ -18,6 +18,7 @@ def write_warp(
     grid: Grid,
     *,
     cards: Mapping[str, Any] | None = None,
+    images: Mapping[str, np.ndarray] | None = None,
     others: Sequence[fits.BinTableHDU | fits.ImageHDU] = (),
     compress: bool = True,
     overwrite: bool = False,
@@ -34,6 +35,8 @@ def write_warp(
         Where they lie.
     cards
         Cards for the primary header, as VISIT and FILTER.
+    images
+        More images of its shape, by name, that come after its own.
     others
         More HDUs, that come last.
     compress
@@ -58,6 +61,7 @@ def write_warp(
         "IMAGE": np.asarray(warp.image).astype(np.float32, copy=False),
         "MASK": stored_mask(warp.mask),
         "VARIANCE": np.asarray(warp.variance).astype(np.float32, copy=False),
+        **as_float32(images or {}),
     }
     write_images(
         path,

@@ -4,10 +4,16 @@ from jaxcoadd.warping.backgrounds import MissingExtraError
 from jaxcoadd.warping.files import WarpedFile, warp_files, warp_paths
 from jaxcoadd.warping.run import WarpedVisit, warp_visit
 from jaxcoadd.warping.settings import WarpSettings
-from jaxcoadd.warping.visits import Skipped, Visit, find_visits
+from jaxcoadd.warping.visits import (
+    NothingWarpedError,
+    Skipped,
+    Visit,
+    find_visits,
+)
 
 __all__ = [
     "MissingExtraError",
+    "NothingWarpedError",
     "Skipped",
     "Visit",
     "WarpSettings",

@@ -4,8 +4,16 @@ import numpy as np
 
 from jaxcoadd.exposures import Exposure
 from jaxcoadd.io import InputError
-from jaxcoadd.io.exposure_files import ExposureFile
+from jaxcoadd.io.exposure_files import BACKGROUND_HDUS, ExposureFile
+from jaxcoadd.masks import has_any
 from jaxcoadd.warping.settings import WarpSettings
+
+NOT_BACKGROUND = ("NO_DATA", "BAD", "SAT", "EDGE", "BAD_VARIANCE", "DETECTED")
+"""Planes whose pixels say nothing of a background.
+
+Those that a coadd rejects unless told otherwise, for they hold no sky, and DETECTED,
+for objects are not background. Others, as INTRP, mark pixels that hold the sky as well.
+"""
 
 _CLIP = 3.0
 # A cell counts if a fifth of its pixels is left.
@@ -31,19 +39,28 @@ def background_of(
     Raises
     ------
     InputError
-        The background cannot be decoded.
+        The background cannot be decoded, or that of the file is wanted and there is
+        none; not if it is subtracted already.
     MissingExtraError
         It is to be measured, and photutils is not installed.
     """
     kind = settings.background
+    missing = file.background is None and not file.sky_subtracted
+    if kind == "file" and missing:
+        raise InputError(
+            f"{file.path} has no HDU {' or '.join(BACKGROUND_HDUS)} with its "
+            "background, which is to be subtracted (--background file); add one, set "
+            "the card SKYSUB if it is subtracted already, or choose auto, mesh or none"
+        )
     if kind == "auto":
-        kind = "mesh" if file.has_sky and file.background is None else "file"
+        kind = "mesh" if missing and file.sky_subtracted is False else "file"
     if kind == "none":
         return None
     if kind == "file":
         return file.read_background()
+    bad = has_any(exposure.mask, exposure.planes.bits(NOT_BACKGROUND))
     return measure_background(
-        np.asarray(exposure.image), np.asarray(exposure.mask) != 0, mesh=settings.mesh
+        np.asarray(exposure.image), np.asarray(bad), mesh=settings.mesh
     )
 
 

@@ -105,12 +105,13 @@ def warp_files(
                 path,
                 warped.warp,
                 grid,
-                cards=_cards(warped),
+                cards=_cards(warped, settings),
+                images=warped.companions,
                 others=[table],
                 compress=compress,
                 overwrite=overwrite,
             )
-            warped = dataclasses.replace(warped, warp=None)
+            warped = dataclasses.replace(warped, warp=None, companions={})
             written.append(WarpedFile(path, warped))
         done(warped)
     return written
@@ -126,10 +127,12 @@ def _with_matches(warped: WarpedVisit) -> Table:
     return table
 
 
-def _cards(warped: WarpedVisit) -> dict[str, str | float]:
+def _cards(warped: WarpedVisit, settings: WarpSettings) -> dict[str, str | float]:
     """Return cards of what the detectors of a visit have in common."""
     files = [one.pixels for one in warped.used]
     cards: dict[str, str | float] = {"VISIT": warped.visit.identifier}
+    if settings.noise_realizations:
+        cards["SEED"] = settings.seed
     for card, values in {
         "FILTER": {file.band for file in files},
         "MJD-OBS": {file.date for file in files},

@@ -1,6 +1,7 @@
 """Warp the detectors of one visit, and merge them."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import jax
@@ -9,6 +10,7 @@ import numpy as np
 from astropy.table import Table
 
 from jaxcoadd.exposures import (
+    Exposure,
     calibrate_exposure,
     merge_detectors,
     subtract_background,
@@ -17,13 +19,29 @@ from jaxcoadd.exposures import (
 from jaxcoadd.io import Grid, InputError
 from jaxcoadd.io.exposure_files import ExposureFile
 from jaxcoadd.psfs import StampPsf, make_stamp_psf
-from jaxcoadd.resampling import as_position_nodes, interpolate_positions
+from jaxcoadd.resampling import (
+    PositionNodes,
+    as_position_nodes,
+    interpolate_positions,
+)
 from jaxcoadd.sky import node_coordinates, pixel_mapping
 from jaxcoadd.warping.backgrounds import background_of
+from jaxcoadd.warping.companions import (
+    MASKED_FRACTION,
+    NOISE_VARIANCE,
+    noise_key,
+    noise_name,
+    warp_masked_fraction,
+    warp_noise,
+)
 from jaxcoadd.warping.matching import MARGIN, MatchQuality, match_warp
 from jaxcoadd.warping.settings import WarpSettings, kernel_of
 from jaxcoadd.warping.visits import Skipped, Visit
 from jaxcoadd.warps import Warp
+
+
+class _OffGridError(InputError):
+    """An exposure has no pixel on the grid, and nothing is wrong with it."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -47,6 +65,9 @@ class WarpedVisit:
         How well these were matched to a model, in the same order; empty if not.
     skipped
         Files that brought none, and why.
+    companions
+        Images that go with the warp, by name: the masked fraction, noise and its
+        variance. A matched warp has none.
     """
 
     visit: Visit
@@ -56,6 +77,17 @@ class WarpedVisit:
     psfs: tuple[StampPsf | None, ...]
     matches: tuple[MatchQuality, ...]
     skipped: tuple[Skipped, ...]
+    companions: Mapping[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _WarpedDetector:
+    """The warp of one exposure, its PSF, how well that was matched, and companions."""
+
+    warp: Warp
+    psf: StampPsf | None
+    match: MatchQuality | None
+    companions: Mapping[str, Warp]
 
 
 @partial(jax.jit, static_argnames="kernel")
@@ -90,23 +122,41 @@ def warp_visit(visit: Visit, grid: Grid, settings: WarpSettings) -> WarpedVisit:
     """
     if grid.wcs is None:
         raise InputError("the grid has no WCS of the sky; name a file that has one")
-    warps, used, psfs, matches, skipped = [], [], [], [], []
+    found: list[_WarpedDetector] = []
+    used, skipped = [], []
     for file in visit.exposures:
         try:
-            psf = _read_psf(file)
-            warp, quality = _warp_detector(file, psf, grid, settings)
+            found.append(_warp_detector(file, grid, settings))
         except InputError as error:
-            skipped.append(Skipped(file.path, str(error)))
+            fault = not isinstance(error, _OffGridError)
+            skipped.append(Skipped(file.path, str(error), fault))
             continue
-        warps.append(warp)
         used.append(file)
-        psfs.append(psf)
-        matches += [] if quality is None else [quality]
-    merged, n_good = _merge(warps) if warps else (None, [])
-    rows = _rows(used, np.asarray(n_good))
+    merged, n_good = _merge([one.warp for one in found]) if found else (None, [])
     return WarpedVisit(
-        visit, merged, rows, tuple(used), tuple(psfs), tuple(matches), tuple(skipped)
+        visit,
+        merged,
+        _rows(used, np.asarray(n_good)),
+        tuple(used),
+        tuple(one.psf for one in found),
+        tuple(one.match for one in found if one.match is not None),
+        tuple(skipped),
+        _merge_companions([one.companions for one in found]),
     )
+
+
+def _merge_companions(
+    companions: Sequence[Mapping[str, Warp]],
+) -> dict[str, np.ndarray]:
+    """Merge what goes with the warps of detectors, as these are merged."""
+    merged = {}
+    for name in companions[0] if companions else ():
+        warp, _ = _merge([of[name] for of in companions])
+        merged[name] = np.asarray(warp.image)
+        if name != MASKED_FRACTION:
+            # That of all images of noise.
+            merged[NOISE_VARIANCE] = np.asarray(warp.variance)
+    return merged
 
 
 def _read_psf(file: ExposureFile) -> StampPsf | None:
@@ -123,9 +173,10 @@ def _read_psf(file: ExposureFile) -> StampPsf | None:
 
 
 def _warp_detector(
-    file: ExposureFile, psf: StampPsf | None, grid: Grid, settings: WarpSettings
-) -> tuple[Warp, MatchQuality | None]:
+    file: ExposureFile, grid: Grid, settings: WarpSettings
+) -> _WarpedDetector:
     """Warp one exposure; `InputError` if that is not possible, or brings no pixel."""
+    psf = _read_psf(file)
     exposure = file.read()
     try:
         mapping = pixel_mapping(file.pixels.wcs, grid.wcs)
@@ -137,12 +188,13 @@ def _warp_detector(
         mapping, shape, spacing=settings.spacing, target_origin=(-margin, -margin)
     )
     if not _may_overlap(coordinates, file.pixels.shape):
-        raise InputError(f"{file.path} does not overlap the grid; leave it out")
+        raise _OffGridError(f"{file.path} does not overlap the grid; leave it out")
     background = background_of(file, exposure, settings)
+    nodes = as_position_nodes(coordinates, shape=shape, spacing=settings.spacing)
     warp = _warp(
         exposure,
         jnp.zeros_like(exposure.image) if background is None else background,
-        as_position_nodes(coordinates, shape=shape, spacing=settings.spacing),
+        nodes,
         settings.zero_point,
         kernel=kernel_of(settings.kernel),
     )
@@ -150,10 +202,37 @@ def _warp_detector(
     if psf is not None and settings.match_fwhm is not None:
         warp, quality = _match(warp, psf, file, grid, settings)
     if not np.isfinite(np.asarray(warp.image)).any():
-        raise InputError(
+        empty = not np.isfinite(np.asarray(exposure.image)).any()
+        raise (InputError if empty else _OffGridError)(
             f"{file.path} has no pixel with data on the grid; leave it out"
         )
-    return warp, quality
+    matched = settings.match_fwhm is not None
+    companions = {} if matched else _companions(file, exposure, warp, nodes, settings)
+    return _WarpedDetector(warp, psf, quality, companions)
+
+
+def _companions(
+    file: ExposureFile,
+    exposure: Exposure,
+    warp: Warp,
+    nodes: PositionNodes,
+    settings: WarpSettings,
+) -> dict[str, Warp]:
+    """Make what goes with the warp of an exposure."""
+    made = {MASKED_FRACTION: warp_masked_fraction(exposure, warp, nodes)}
+    for index in range(settings.noise_realizations):
+        key = noise_key(
+            settings.seed, file.pixels.identifier, file.detector or "", index
+        )
+        made[noise_name(index)] = warp_noise(
+            key,
+            exposure,
+            warp,
+            nodes,
+            settings.zero_point,
+            kernel=kernel_of(settings.kernel),
+        )
+    return made
 
 
 def _match(

@@ -32,6 +32,10 @@ class WarpSettings:
     match_fwhm
         Width of the model that point-spread functions are matched to, in pixels of the
         grid; None: they are not.
+    noise_realizations
+        Images of noise alone that go with each warp.
+    seed
+        Of their noise.
 
     Raises
     ------
@@ -46,6 +50,8 @@ class WarpSettings:
     mesh: int = 128
     need_psf: bool = True
     match_fwhm: float | None = None
+    noise_realizations: int = 0
+    seed: int = 0
 
     def __post_init__(self):
         """Refuse words and numbers that cannot be."""
@@ -67,6 +73,16 @@ class WarpSettings:
             raise ValueError(
                 "point-spread functions cannot be matched where there are none; leave "
                 "out either match_fwhm or exposures without"
+            )
+        if self.match_fwhm is not None and self.noise_realizations:
+            raise ValueError(
+                "noise goes with warps as they are, and is not matched; leave out "
+                "either match_fwhm or noise_realizations"
+            )
+        if self.noise_realizations < 0 or not 0 <= self.seed < 1 << 32:
+            raise ValueError(
+                f"noise_realizations is {self.noise_realizations} and seed "
+                f"{self.seed}; neither can be negative, and a seed has 32 bits"
             )
         if not 0 < self.zero_point <= 60:
             raise ValueError(

@@ -1,19 +1,46 @@
 """Which exposures belong to one visit, and in which order they are merged."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from jaxcoadd.io import InputError, ReaderMapping
-from jaxcoadd.io.exposure_files import ExposureFile, open_exposure
+from jaxcoadd.io.exposure_files import DETECTOR_CARDS, ExposureFile, open_exposure
 
 
 @dataclasses.dataclass(frozen=True)
 class Skipped:
-    """A file that is left out, and one sentence that says why."""
+    """A file that is left out.
+
+    Parameters
+    ----------
+    path
+        The file.
+    reason
+        One sentence that says why.
+    fault
+        Whether something is wrong with it; not if it is but off the grid.
+    """
 
     path: Path
     reason: str
+    fault: bool = True
+
+
+class NothingWarpedError(InputError):
+    """No exposure brings a pixel to the grid.
+
+    Parameters
+    ----------
+    message
+        What is wrong.
+    skipped
+        The exposures, each with its reason.
+    """
+
+    def __init__(self, message: str, skipped: Sequence[Skipped]):
+        super().__init__(message)
+        self.skipped = tuple(skipped)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -87,6 +114,14 @@ def _unusable(
             "allow exposures without (--without-psf)"
         )
     for other in by_visit.get(file.pixels.identifier, ()):
+        if file.detector is None and other.detector is None:
+            *first, last = DETECTOR_CARDS
+            return (
+                f"{file.path} and {other.path} are of the same visit "
+                f"({file.pixels.identifier}) and neither has a card of its detector "
+                f"({', '.join(first)} or {last}); add one, or name the card that holds "
+                "it with -c reader.detector=CARD"
+            )
         if other.detector == file.detector:
             return (
                 f"{file.path} is of the same visit and detector as {other.path} "
