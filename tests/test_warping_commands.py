@@ -230,6 +230,26 @@ def test_an_exposure_beside_the_grid_is_no_fault(tmp_path, scene, capsys):
     assert "left out: " in only_line(capsys)
 
 
+def test_exposures_left_out_are_in_the_table_of_the_coadd(tmp_path, scene):
+    folder, grid = scene
+    write_exposure(folder, "2.fits", visit=12, offset=(900, 0))
+    write_exposure(folder, "3.fits", visit=13, psf=False)
+    assert from_exposures(folder, grid, tmp_path / "c.fits") == 0
+    rows = io.read_coadd(tmp_path / "c.fits").inputs
+    reasons = {Path(row["file"]).name: str(row["skipped"]) for row in rows}
+    assert sorted(reasons) == ["0.fits", "1.fits", "2.fits", "3.fits"]
+    assert reasons["0.fits"] == reasons["1.fits"] == ""
+    assert "does not overlap the grid" in reasons["2.fits"]
+    assert "has no HDU PSF" in reasons["3.fits"]
+
+
+def test_fewer_warps_than_wanted_are_refused_after_warping(tmp_path, scene, capsys):
+    folder, grid = scene
+    options = ("--min-inputs", "3")
+    assert from_exposures(folder, grid, tmp_path / "c.fits", *options) == 3
+    assert "2 of 2 warps can be used and 3 are needed" in only_line(capsys)
+
+
 @pytest.mark.parametrize(
     "exposure", [{"offset": (900, 0)}, {"wcs": False}], ids=["off the grid", "faulty"]
 )

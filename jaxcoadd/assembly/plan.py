@@ -55,6 +55,9 @@ class Plan:
         Whether the warps fit into memory, so that each file is read once.
     memory
         Bytes that the run will take, by estimate.
+    unwarped
+        Exposures that did not become warps. They are in the table of the coadd, and
+        nowhere else.
     """
 
     inputs: tuple[Input, ...]
@@ -65,6 +68,7 @@ class Plan:
     rows: int
     keep: bool
     memory: int
+    unwarped: tuple[Input, ...] = ()
 
     @property
     def used(self) -> tuple[Input, ...]:
@@ -92,13 +96,11 @@ class Plan:
         return sum(file.nbytes for file in self.files) * self.passes
 
 
-def empty_plan(skipped: Sequence[Input], grid: Grid, settings: Settings) -> Plan:
+def empty_plan(grid: Grid, settings: Settings) -> Plan:
     """Plan a coadd without data.
 
     Parameters
     ----------
-    skipped
-        Files that are left out.
     grid
         Of the coadd.
     settings
@@ -106,7 +108,7 @@ def empty_plan(skipped: Sequence[Input], grid: Grid, settings: Settings) -> Plan
     """
     zero_point = settings.zero_point or NANOJANSKY
     return Plan(
-        inputs=tuple(skipped),
+        inputs=(),
         grid=grid,
         planes=LSST_PLANES,
         zero_point=zero_point,

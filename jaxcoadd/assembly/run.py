@@ -125,7 +125,8 @@ def assemble(
         grid=plan.grid,
         unit=plan.unit,
     )
-    table = _input_table(weighed, counts, coadd.image.size)
+    rows = [*weighed, *map(Weighed, plan.unwarped)]
+    table = _input_table(rows, counts, coadd.image.size)
     return Assembled(coadd, table, timings, _shared_cards(weighed))
 
 

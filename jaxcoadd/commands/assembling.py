@@ -13,7 +13,7 @@ from jaxcoadd.commands.from_exposures import (
     exposure_images,
     make_warps,
     name_exposures,
-    plan_without_data,
+    plan_warps,
     used_visits,
     write_exposure_map,
 )
@@ -169,10 +169,11 @@ def _check_names(options: argparse.Namespace) -> None:
 
 def _check_arguments(options: argparse.Namespace) -> None:
     """Refuse what can be seen to be wrong without opening a file."""
-    if options.warps and options.min_inputs > len(options.warps):
+    given = 0 if options.from_exposures else len(options.warps)
+    if given and options.min_inputs > given:
         raise UsageError(
-            f"--min-inputs is {options.min_inputs} and {len(options.warps)} warps are "
-            "given; give more warps or ask for fewer"
+            f"--min-inputs is {options.min_inputs} and {given} warps are given; give "
+            "more warps or ask for fewer"
         )
     others = [*options.warps, options.config, options.bright_objects]
     check_not_read(options.output, [path for path in others if path])
@@ -191,15 +192,14 @@ def _plan(options: argparse.Namespace, settings):
             raise
         warn(f"the run itself would be refused: {error}")
     try:
-        if options.warps:
-            plan = make_plan(options.warps, settings, memory=options.memory)
+        if options.from_exposures:
+            plan = plan_warps(options, settings)
         else:
-            plan = plan_without_data(options, settings)
+            plan = make_plan(options.warps, settings, memory=options.memory)
     except NoInputsError as error:
         _warn_of_skipped(error.inputs)
         raise
-    if options.warps:
-        _warn_of_skipped(plan.inputs)
+    _warn_of_skipped(plan.inputs)
     check_not_read(options.output, [p for file in plan.files for p in file.paths])
     for notice in notices(plan):
         warn(f"note: {notice}")

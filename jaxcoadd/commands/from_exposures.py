@@ -112,14 +112,13 @@ def make_warps(
     check_not_read(options.output, names)
     if options.input_map:
         check_not_read(options.input_map, names, "--input-map")
-    options.left_out = ()
 
     def begin(targets):
         if options.keep_warps is not None:
             note_kept(options, targets)
 
     try:
-        written = find_and_warp(
+        written, options.left_out = find_and_warp(
             names,
             grid,
             read_warp_settings(options),
@@ -135,18 +134,21 @@ def make_warps(
         if not options.allow_empty:
             raise
         warn(f"note: {error}; the coadd is without data")
-        # What --strict is about has been looked for already.
-        written, options.left_out, options.strict = [], error.skipped, False
+        written, options.left_out = [], error.skipped
     options.warps = [str(one.path) for one in written]
     options.visits = {str(one.path): one.made_of for one in written}
 
 
-def plan_without_data(options: argparse.Namespace, settings: "Settings") -> "Plan":
-    """Plan the coadd of exposures of which none could be used."""
-    from jaxcoadd.assembly import Input, empty_plan
+def plan_warps(options: argparse.Namespace, settings: "Settings") -> "Plan":
+    """Plan the coadd of the warps that were made, if any was."""
+    from jaxcoadd.assembly import Input, empty_plan, make_plan
 
-    skipped = [Input(one.path, skipped=one.reason) for one in options.left_out]
-    return empty_plan(skipped, target_grid(options), settings)
+    if options.warps:
+        plan = make_plan(options.warps, settings, memory=options.memory)
+    else:
+        plan = empty_plan(target_grid(options), settings)
+    skipped = tuple(Input(one.path, skipped=one.reason) for one in options.left_out)
+    return dataclasses.replace(plan, unwarped=skipped)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -119,7 +119,7 @@ def find_and_warp(
     strict: bool = False,
     compress: bool = True,
     overwrite: bool = False,
-) -> "list[WarpedFile]":
+) -> "tuple[list[WarpedFile], list[Skipped]]":
     """Warp exposures into a folder, and say what becomes of each.
 
     `begin` is told which files may be written. If none is it is a `NothingWarpedError`;
@@ -163,7 +163,7 @@ def find_and_warp(
     if not written:
         message = f"none of the {len(visits)} visits has a pixel on the grid"
         raise NothingWarpedError(message, skipped)
-    return written
+    return written, skipped
 
 
 def note_kept(options: argparse.Namespace, targets: Sequence[Path]) -> None:
@@ -206,7 +206,7 @@ def _warp(options: argparse.Namespace) -> int:
     mapping = _read_mapping(options.settings)
     grid = target_grid(options)
     options.written = False
-    written = find_and_warp(
+    written, _ = find_and_warp(
         options.exposures,
         grid,
         settings,
