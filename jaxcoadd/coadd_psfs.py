@@ -15,8 +15,8 @@ from jaxcoadd.psfs import (
     PsfGrid,
     PsfSamples,
     StampPsf,
-    cell_centres,
     coadd_psf_at,
+    grid_cell_centres,
     shift_stamp,
     stack_psfs,
     warped_half_size,
@@ -248,7 +248,7 @@ class CoaddPsf:
         size
             Rows and columns of the images, as for `kernels`.
         """
-        y, x = cell_centres(shape, origin=origin, cell_size=cell_size)
+        y, x = grid_cell_centres(shape, origin=origin, cell_size=cell_size)
         rows, columns = np.meshgrid(y, x, indexing="ij")
         found = self.kernels(np.stack([columns, rows], axis=-1), size=size)
         return PsfGrid(
