@@ -15,9 +15,9 @@ from jaxcoadd.psfs import (
     LargeTransformError,
     PsfGrid,
     PsfSamples,
-    cell_centres,
     coadd_psf,
     coadd_psf_at,
+    grid_cell_centres,
     make_stamp_psf,
     pixel_fraction,
     psf_image_at,
@@ -77,10 +77,17 @@ def halves(shape):
 
 def warp_stamp(stamp, matrix, fraction=(0.0, 0.0), *, order=3, size=SIZE):
     """Move a stamp to where it lies, and warp it."""
-    half_size, fraction = halves(stamp.shape), np.asarray(fraction)
+    fraction, half_size = jnp.asarray(fraction), jnp.asarray(halves(stamp.shape))
+    image = shift(jnp.asarray(stamp), fraction, half_size)
+    return warp_image(image, matrix, fraction, order=order, size=size)
+
+
+def warp_image(image, matrix, fraction, *, order=3, size=SIZE):
+    """Warp the image of a source that is a fraction off the middle pixel."""
+    half_size, fraction = halves(image.shape), np.asarray(fraction)
     new_half_size = warped_half_size(half_size, np.asarray(matrix), fraction)
     return warp(
-        shift(jnp.asarray(stamp), jnp.asarray(fraction), jnp.asarray(half_size)),
+        jnp.asarray(image),
         jnp.asarray(half_size),
         jnp.asarray(matrix, float),
         jnp.asarray(fraction),
@@ -249,6 +256,21 @@ def test_warped_gaussian_is_the_analytic_one(seed, order, precision):
     np.testing.assert_allclose(found, expected, rtol=0, atol=allowed * expected.max())
 
 
+@both_precisions
+@given(seed=SEEDS, order=st.sampled_from([3, 5]))
+def test_warped_psf_is_what_becomes_of_a_star_but_for_the_move(seed, order, precision):
+    matrix = draw_matrix(seed)
+    fraction = np.random.default_rng(seed).uniform(-0.5, 0.5, 2)
+    covariance = 4.0 * np.eye(2)
+    found = warp_stamp(gaussian((25, 25), covariance), matrix, fraction, order=order)
+    star = gaussian((25, 25), covariance, fraction)
+    expected = warp_image(star, matrix, fraction, order=order)
+    # Two axes of the move, whatever the kernel of the warp is: an error as smooth as
+    # this one is not enlarged by a warp.
+    allowed = 2 * LANCZOS_ERROR[5] * float(expected.max())
+    np.testing.assert_allclose(found, expected, rtol=0, atol=allowed)
+
+
 @pytest.mark.parametrize("order", [3, 5])
 def test_interpolated_gaussian_is_off_by_the_error_of_the_kernel(order):
     fractions = np.linspace(0, 1, 101)
@@ -345,7 +367,7 @@ def test_half_sizes_are_those_of_the_box_of_the_corners():
 
 
 def test_centres_of_cells_count_only_pixels_of_the_image():
-    y, x = cell_centres((4100, 1000), origin=(100, -50))
+    y, x = grid_cell_centres((4100, 1000), origin=(100, -50))
     assert x.tolist() == [349.5, 849.5]
     assert y[:2].tolist() == [199.5, 699.5]
     assert y[-1] == 4000 - 50 + 49.5
@@ -458,7 +480,7 @@ def test_tables_of_nothing_and_cells_of_nothing_are_refused():
     with pytest.raises(ValueError, match="size of a cached kernel is 0"):
         CachedKernel(Lanczos(3), 0)
     with pytest.raises(ValueError, match="cannot be cut into cells of 0"):
-        cell_centres((10, 10), cell_size=0)
+        grid_cell_centres((10, 10), cell_size=0)
 
 
 def test_grids_whose_parts_disagree_are_refused():
