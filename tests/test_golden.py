@@ -13,6 +13,7 @@ from tests.replay.weight import replay_statistics
 COVERED = (
     "apcorr",
     "bright",
+    "comparewarp",
     "detect",
     "helpers",
     "interp",
@@ -20,6 +21,7 @@ COVERED = (
     "poly",
     "psf",
     "real",
+    "safeclip",
     "scalevariance",
     "select",
     "skymap",

@@ -14,11 +14,12 @@ from jaxcoadd.detection.detect import (
 )
 from jaxcoadd.detection.footprints import (
     Footprints,
+    count_pixels,
     find_footprints,
     grow_footprints,
     growth_stencil,
-    label_pixels,
     merge_footprints,
+    pixels_of,
 )
 from jaxcoadd.detection.smoothing import gaussian_taps, smooth_planes
 from jaxcoadd.detection.thresholds import is_above, is_significant
@@ -37,6 +38,7 @@ __all__ = [
     "ScaledVariance",
     "VarianceScaleConfig",
     "clear_planes",
+    "count_pixels",
     "detect",
     "find_footprints",
     "gaussian_taps",
@@ -45,9 +47,9 @@ __all__ = [
     "growth_stencil",
     "is_above",
     "is_significant",
-    "label_pixels",
     "measure_background",
     "merge_footprints",
+    "pixels_of",
     "scale_variance",
     "smooth_planes",
 ]

@@ -117,7 +117,7 @@ class _Cells:
 
     @classmethod
     def of(cls, length: int, bin_size: int) -> "_Cells":
-        n = length // bin_size + 1
+        n = -(-length // bin_size)
         ends = np.minimum((np.arange(1, n + 1) * length + n // 2) // n, length)
         begins = np.append(0, ends[:-1])
         return cls(ends.astype(np.int32), begins + 0.5 * (ends - begins) - 0.5)

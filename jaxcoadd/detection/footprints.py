@@ -1,9 +1,9 @@
 """Footprints: connected regions of pixels, on the host."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
-from jaxtyping import Array, Bool
+from jaxtyping import Array, Bool, Int
 from scipy import ndimage
 
 from jaxcoadd.spans import Box, SpanSet
@@ -82,16 +82,48 @@ def growth_stencil(radius: int, *, isotropic: bool) -> SpanSet:
     return shape(0, 0, radius)
 
 
-def label_pixels(
-    footprints: Iterable[SpanSet], shape: tuple[int, int], origin: tuple[int, int]
-) -> np.ndarray:
-    """Return an image of the numbers of footprints, from 1; 0 where there is none."""
-    labels = np.zeros(shape, np.int32)
-    box = (*origin, origin[0] + shape[1] - 1, origin[1] + shape[0] - 1)
-    for number, footprint in enumerate(footprints, 1):
-        for y, x0, x1 in footprint.clipped(box).rows - np.array(origin)[[1, 0, 0]]:
-            labels[y, x0 : x1 + 1] = number
-    return labels
+def pixels_of(
+    footprints: Sequence[SpanSet],
+    shape: tuple[int, int],
+    origin: tuple[int, int] = (0, 0),
+) -> tuple[Int[np.ndarray, " pixel"], Int[np.ndarray, " pixel"]]:
+    """List the pixels of footprints that are on an image.
+
+    Parameters
+    ----------
+    footprints
+        Any regions.
+    shape
+        Rows and columns of the image.
+    origin
+        Position (x, y) of the pixel [0, 0].
+
+    Returns
+    -------
+    index
+        Where each pixel is in the flat image.
+    owner
+        The number of its footprint, increasing.
+    """
+    box = (0, 0, shape[1] - 1, shape[0] - 1)
+    clipped = [f.shifted(-origin[0], -origin[1]).clipped(box).rows for f in footprints]
+    rows = np.concatenate([SpanSet().rows, *clipped]).astype(np.int64)
+    lengths = rows[:, 2] - rows[:, 1] + 1
+    first = rows[:, 0] * shape[1] + rows[:, 1]
+    before = np.cumsum(lengths) - lengths
+    index = np.repeat(first - before, lengths) + np.arange(lengths.sum())
+    owners = np.repeat(np.arange(len(footprints)), [len(some) for some in clipped])
+    return index, np.repeat(owners, lengths)
+
+
+def count_pixels(
+    footprints: Sequence[SpanSet],
+    region: Bool[np.ndarray, "y x"],
+    origin: tuple[int, int] = (0, 0),
+) -> Int[np.ndarray, " footprint"]:
+    """Count the pixels of each footprint that are true in an image."""
+    index, owner = pixels_of(footprints, region.shape, origin)
+    return np.bincount(owner[region.reshape(-1)[index]], minlength=len(footprints))
 
 
 def _joined(spans: SpanSet) -> Footprints:
