@@ -36,7 +36,7 @@ def replay(path, precision):
         results, own = case, params
         case, params = load(path.with_name(f"{params['inputs']}.npz"))
         params |= {n: v for n, v in own.items() if n != "assembleStaticSkyModel"}
-        case |= results
+        case = {n: v for n, v in case.items() if not n.startswith("final")} | results
         inherited = COMPARE_WARP_V24.inherited_planes
     config = config_of(params, inherited)
     direct, matched = (warps_of(case, n, precision) for n in ("direct_", "psfm_"))
@@ -202,7 +202,7 @@ def check_coadd(case, found, precision):
     check_values(found, {n: case[f"out_{n}"] for n in planes}, precision)
     if "coadd_n_image" in case:
         np.testing.assert_array_equal(found.n_image, case["coadd_n_image"])
-    if planes:
+    if "final_at" in case:
         filled = jax.jit(fill_holes)(found)
         at = tuple(case["final_at"].T)
         final = {n: case[f"out_{n}"].copy() for n in (*planes, "mask")}
