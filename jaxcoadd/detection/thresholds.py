@@ -44,7 +44,8 @@ def is_significant(image: Image, variance: Image, threshold: float) -> Region:
     -----
     NaN, and a variance that is negative, never reach it; with a variance of 0 all
     pixels from 0 on do. As in LSST's ``FootprintSet`` the standard deviation is
-    rounded to 32 bits and the product is not, in either precision.
+    rounded to 32 bits and the product is not, in either precision. In 32 bits this
+    holds for thresholds that have so few digits, such as 7.5, and to 1e-13 for others.
 
     Examples
     --------
@@ -55,8 +56,9 @@ def is_significant(image: Image, variance: Image, threshold: float) -> Region:
     if image.dtype == jnp.float64:
         return image >= threshold * deviation.astype(image.dtype)
     product = np.float32(threshold) * deviation
-    missing = _product_error(threshold, deviation, product)
-    return (image > product) | ((image == product) & ~(missing > 0))
+    # Near the threshold the first difference is exact; elsewhere it decides.
+    above = (image - product) - _product_error(threshold, deviation, product) >= 0
+    return above | ((image == jnp.inf) & ~jnp.isnan(deviation))
 
 
 def _product_error(threshold, deviation, product):
