@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from jaxcoadd.masks import LSST_PLANES, MaskPlanes
 from jaxcoadd.spans import SpanSet, apply_alternative_masks
@@ -222,3 +223,74 @@ def test_masks_stay_numpy_or_jax_and_jit_equals_eager(precision):
 def test_a_mask_of_another_type_is_refused():
     with pytest.raises(ValueError, match="a mask has dtype uint32, not int32"):
         apply_alternative_masks(np.zeros((2, 2), np.int32), LSST_PLANES, {})
+
+
+STENCILS = {
+    "circle": SpanSet.circle(0, 0, 2),
+    "diamond": SpanSet.diamond(0, 0, 2),
+    "box": SpanSet.box(-1, -2, 1, 2),
+    "one-sided": SpanSet([(0, 0, 2), (1, 1, 1)]),
+}
+
+
+@given(region=REGIONS, name=st.sampled_from(sorted(STENCILS)), origin=OFFSETS)
+def test_dilation_is_what_the_stencil_reaches_from_some_pixel(region, name, origin):
+    stencil = STENCILS[name]
+    reached = [
+        SpanSet.from_image(region, origin).shifted(dx, dy)
+        for dy, x0, x1 in stencil.rows.tolist()
+        for dx in range(x0, x1 + 1)
+    ]
+    assert SpanSet.from_image(region, origin).dilated(stencil) == SpanSet().union(
+        *reached
+    )
+
+
+@given(region=REGIONS, name=st.sampled_from(sorted(STENCILS)))
+def test_erosion_keeps_the_pixels_whose_stencil_is_within(region, name):
+    spans, stencil = SpanSet.from_image(region), STENCILS[name]
+    eroded = spans.eroded(stencil)
+    assert spans.contains(eroded.dilated(stencil))
+    grown = spans.dilated(stencil).eroded(stencil)
+    assert grown.contains(spans)
+    inside = [
+        (y, x, x)
+        for y, x in np.argwhere(np.pad(region, 3)) - 3
+        if spans.contains(stencil.shifted(int(x), int(y)))
+    ]
+    assert eroded == SpanSet(inside) & spans
+
+
+@given(regions=PAIRS)
+def test_intersection_and_difference_are_those_of_images(regions):
+    first, second = (SpanSet.from_image(region) for region in regions)
+    assert first & second == SpanSet.from_image(regions[0] & regions[1])
+    assert first - second == SpanSet.from_image(regions[0] & ~regions[1])
+    assert first.contains(second) == (not (regions[1] & ~regions[0]).any())
+
+
+@given(region=REGIONS, shift=OFFSETS)
+def test_parts_are_joined_along_rows_and_columns(region, shift):
+    spans = SpanSet.from_image(region, (shift[0], 1))
+    labels, n = ndimage.label(region)
+    expected = [SpanSet.from_image(labels == k, (shift[0], 1)) for k in range(1, n + 1)]
+    assert list(spans.split()) == (expected or [SpanSet()])
+
+
+def test_up_to_row_0_an_arm_that_opens_downwards_is_a_part():
+    u = SpanSet([(0, 0, 0), (0, 2, 2), (1, 0, 2)])
+    assert len(u.shifted(0, 1).split()) == len(u.split()) == 1
+    first, second = u.shifted(0, -1).split()
+    assert first == SpanSet([(-1, 0, 0), (0, 0, 2)])
+    assert second == SpanSet([(-1, 2, 2)])
+
+
+def test_bounds_and_centroid_are_those_of_the_pixels():
+    spans = SpanSet([(-2, 3, 3), (1, 4, 5)])
+    assert spans.bounds == (3, -2, 5, 1)
+    assert spans.centroid == (4.0, 0.0)
+    assert np.isnan(SpanSet().centroid).all()
+    with pytest.raises(ValueError, match="no bounds"):
+        _ = SpanSet().bounds
+    with pytest.raises(ValueError, match="diamond must be 0 or more, not -1"):
+        SpanSet.diamond(0, 0, -1)
