@@ -10,8 +10,9 @@ from jaxcoadd.streaks.profiles import StreakPixels
 _BIN_LENGTH = 5.0
 # Bins with less than this part of the usual detected pixels do not take part.
 _LEAST_DETECTED = 0.5
-# Rows are filled up to a multiple of this, so that few shapes are compiled.
-_ROW_STEP = 128
+# Rows and their lengths are filled up to a multiple of these, and there are as many
+# rows as the longest line needs: images of one size share a compiled program.
+_ROW_STEP, _LENGTH_STEP = 32, 128
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,9 +54,7 @@ def band_of_line(
     if abs(cosine) >= abs(sine):
         y, x = _runs(shape, (centre_y, centre_x), (sine, cosine), rho, half_width)
     else:
-        x, y = _runs(
-            shape[::-1], (centre_x, centre_y), (cosine, sine), rho, half_width
-        )
+        x, y = _runs(shape[::-1], (centre_x, centre_y), (cosine, sine), rho, half_width)
     dy, dx = y - centre_y, x - centre_x
     across = dx * cosine + dy * sine - rho
     near = np.abs(across) < half_width
@@ -133,8 +132,8 @@ def pixels_of_band(
     count = np.bincount(bins)
     row = bins[order]
     column = np.arange(len(row)) - (np.cumsum(count) - count)[row]
-    longest = -(-int(count.max()) // _ROW_STEP) * _ROW_STEP
-    n_rows = _next_size(len(count))
+    longest = _round_up(int(count.max()), _LENGTH_STEP)
+    n_rows = _round_up(int(np.hypot(*image.shape) / _BIN_LENGTH) + 2, _ROW_STEP)
 
     def lay_out(values):
         table = np.zeros((n_rows, longest), image.dtype)
@@ -153,9 +152,5 @@ def pixels_of_band(
     return pixels, np.pad(kept, (0, n_rows - len(kept)))
 
 
-def _next_size(number: int) -> int:
-    """Return the next of 64, 96, 128, 192, 256, 384, and so on."""
-    size = 64
-    while size < number:
-        size = size * 3 // 2 if size & (size - 1) == 0 else size // 3 * 4
-    return size
+def _round_up(number: int, step: int) -> int:
+    return -(-number // step) * step

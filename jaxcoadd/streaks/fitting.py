@@ -117,9 +117,7 @@ def fit_streak(
     if not fit.converged or moved:
         return None
     width = float(1 / abs(inverse_width))
-    return Streak(
-        float(rho + shift), float(theta + turn), width, float(fit.amplitude)
-    )
+    return Streak(float(rho + shift), float(theta + turn), width, float(fit.amplitude))
 
 
 @functools.partial(jax.jit, static_argnames=("chi2_tolerance", "max_iterations"))

@@ -184,15 +184,11 @@ def _keep_best(search: _Search, position: Scalar, value: Scalar) -> _Search:
         return (
             jnp.where(better, new, best),
             jnp.where(better, best, jnp.where(runs_up, new, second)),
-            jnp.where(
-                better | runs_up, second, jnp.where(third_best, new, third)
-            ),
+            jnp.where(better | runs_up, second, jnp.where(third_best, new, third)),
         )
 
     positions = choose(position, search.best, search.second, search.third)
-    values = choose(
-        value, search.best_value, search.second_value, search.third_value
-    )
+    values = choose(value, search.best_value, search.second_value, search.third_value)
     return search._replace(
         low=low,
         high=high,

