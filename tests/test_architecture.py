@@ -20,7 +20,7 @@ LAYERS = [
     {"zero_points", "weights"},
     {"exposures", "coadd_psfs"},
     {"coadds"},
-    {"accumulation", "sharding", "simulation"},
+    {"accumulation", "sharding", "simulation", "streaks"},
     {"inputs"},
     {"io"},
     {"warping"},
@@ -39,6 +39,7 @@ APART = {"__init__", "reference"}
 HOST = {
     "sky",
     "coadd_psfs",
+    "streaks",
     "inputs",
     "io",
     "warping",

@@ -22,6 +22,7 @@ COVERED = (
     "select",
     "skymap",
     "stack",
+    "streak",
     "warp",
     "weight",
     "zeropoint",

@@ -33,7 +33,8 @@ def link_edges(edges: Bool[np.ndarray, "y x"], *, minimum_size: int) -> list[Cha
     -----
     Fernandes and Oliveira (2008), Pattern Recognition 41, 299, appendix A.
     """
-    labels, _ = ndimage.label(edges, _EIGHT)
+    labels = np.zeros(edges.shape, np.int32)
+    ndimage.label(edges, _EIGHT, output=labels)
     y, x = np.nonzero(edges)
     # Groups that are too small to be a chain are most of an image of stars.
     group = labels[y, x]

@@ -41,7 +41,7 @@ def detected_edges(
     detected = (mask & np.uint32(1 << planes.bit(config.detected_plane))) != 0
     if not detected.any():
         return detected
-    edges = _canny()(detected, sigma=_CANNY_SIGMA, use_quantiles=True)
+    edges = canny_edges(detected)
     y, x = np.nonzero(edges)
     bad = (mask & np.uint32(planes.bits(config.bad_planes))) != 0
     saturated = detected & ((mask & np.uint32(planes.bits(["SAT"]))) != 0)
@@ -50,7 +50,8 @@ def detected_edges(
     return edges
 
 
-def _canny():
+def canny_edges(region: Bool[np.ndarray, "y x"]) -> Bool[np.ndarray, "y x"]:
+    """Return the edges of a region, by scikit-image, which must be installed."""
     try:
         from skimage.feature import canny
     except ImportError as error:
@@ -58,7 +59,7 @@ def _canny():
             "streaks need scikit-image; install it with: pip install "
             "'jaxcoadd[streaks]'"
         ) from error
-    return canny
+    return canny(region, sigma=_CANNY_SIGMA, use_quantiles=True)
 
 
 def _touches(region, y, x) -> Bool[np.ndarray, " pixel"]:

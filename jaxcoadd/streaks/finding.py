@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, UInt32
 
-from jaxcoadd.arrays import Image, Mask, check_planes
+from jaxcoadd.arrays import Image, Mask, as_mask, as_pixels, check_planes
 from jaxcoadd.masks import LSST_PLANES, MaskPlanes
 from jaxcoadd.streaks.chains import link_edges, straight_pieces
 from jaxcoadd.streaks.clusters import cluster_lines
@@ -67,8 +67,8 @@ def find_streaks(
     ImportError
         scikit-image is not installed.
     ValueError
-        Planes that are not two-dimensional or differ in shape, a mask of another dtype
-        than uint32, or a plane of the mask that is not there.
+        Images that are not two-dimensional or differ in shape, or a plane of the mask
+        that is not there.
 
     Notes
     -----
@@ -84,26 +84,25 @@ def find_streaks(
     (0, 3)
     """
     config = StreakConfig() if config is None else config
-    image, variance, mask = np.asarray(image), np.asarray(variance), np.asarray(mask)
-    check_planes(image, variance, mask)
-    if mask.dtype != np.uint32:
-        raise ValueError(f"a mask has dtype uint32, not {mask.dtype}")
+    arrays = as_pixels(image), as_pixels(variance), as_mask(mask)
+    check_planes(*arrays)
+    pixels, variances, bits = map(np.asarray, arrays)
     bit = np.uint32(1 << planes.bit(config.streak_plane))
     scene = Scene(
-        image,
-        variance,
-        mask,
+        pixels,
+        variances,
+        bits,
         bad=planes.bits(config.bad_planes),
         detected=1 << planes.bit(config.detected_plane),
     )
     streaks: list[Streak] = []
-    for rho, theta in lines_of_edges(detected_edges(mask, planes, config), config):
+    for rho, theta in lines_of_edges(detected_edges(bits, planes, config), config):
         streak = fit_streak(scene, rho, theta, config)
         if streak is not None and not any(_same(streak, other) for other in streaks):
             streaks.append(streak)
     lines = np.array([streak[:3] for streak in streaks], float).reshape(-1, 3)
     region = streak_region(scene, streaks, config)
-    return Streaks(lines, np.where(region, mask | bit, mask))
+    return Streaks(lines, np.where(region, bits | bit, bits))
 
 
 def lines_of_edges(edges: Bool[np.ndarray, "y x"], config: StreakConfig) -> Lines:

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, UInt32
 
 from jaxcoadd.streaks.bands import Band, band_of_line, bins_along, pixels_of_band
 from jaxcoadd.streaks.config import StreakConfig
-from jaxcoadd.streaks.profiles import fit_profile, moffat_profile
+from jaxcoadd.streaks.profiles import fit_profile
 
 # Pixels within this many widths of a line take part in its fit.
 _FIT_WIDTHS = 10.0
@@ -147,16 +147,27 @@ def streak_region(
     """
     region = np.zeros(scene.image.shape, bool)
     for streak in streaks:
-        half_width = config.n_sigma_mask * streak.sigma
-        if config.max_streak_width > 0:
-            half_width = min(half_width, config.max_streak_width / 2)
         band = band_of_line(
-            region.shape, streak.rho, streak.theta, half_width=half_width
+            scene.image.shape,
+            streak.rho,
+            streak.theta,
+            half_width=_mask_half_width(streak, config),
         )
-        profile = moffat_profile(band.across / streak.sigma)
-        bright = np.abs(streak.amplitude * profile) > config.footprint_threshold
-        covered = bright & (scene.weights(band) > 0)
+        covered = scene.weights(band) > 0
         if config.only_mask_detected:
             covered &= scene.is_detected(band)
         region[band.y[covered], band.x[covered]] = True
     return region
+
+
+def _mask_half_width(streak: Streak, config: StreakConfig) -> float:
+    """Return how far from its middle a streak is masked, in pixels."""
+    widths = config.n_sigma_mask
+    if config.footprint_threshold > 0:
+        # Where the profile falls to the threshold.
+        ratio = abs(streak.amplitude) / config.footprint_threshold
+        widths = min(widths, max(ratio**0.4 - 1, 0.0) ** 0.5)
+    half_width = widths * streak.sigma
+    if config.max_streak_width > 0:
+        half_width = min(half_width, config.max_streak_width / 2)
+    return half_width

@@ -9,11 +9,12 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxcoadd.streaks.line_search import minimize_along
 
-Pixels = Float[Array, "bin pixel"]
+Pixels = Float[Array | np.ndarray, "bin pixel"]
 PerBin = Float[Array, " bin"]
 KeptBins = Bool[Array, " bin"]
 Scalar = Float[Array, ""]
@@ -48,7 +49,7 @@ class StreakPixels(eqx.Module):
     along: Pixels
     image: Pixels
     weight: Pixels
-    rho: Scalar
+    rho: Float[Array | np.ndarray, ""]
 
 
 class ProfileFit(eqx.Module):
@@ -174,7 +175,7 @@ def fit_profile(
     return ProfileFit(end.shape, amplitude, end.kept, end.ended & ~end.failed)
 
 
-def _distances(shape: Shape, pixels: StreakPixels) -> Pixels:
+def _distances(shape: Shape, pixels: StreakPixels) -> Float[Array, "bin pixel"]:
     """Return the distances from the line after shift and turn.
 
     Written with the offsets from the first line, which are small numbers: of
@@ -182,7 +183,7 @@ def _distances(shape: Shape, pixels: StreakPixels) -> Pixels:
     """
     shift, turn = shape[0], shape[1]
     offset = shift + 2 * pixels.rho * jnp.sin(turn / 2) ** 2
-    return pixels.across * jnp.cos(turn) + pixels.along * jnp.sin(turn) - offset
+    return jnp.cos(turn) * pixels.across + jnp.sin(turn) * pixels.along - offset
 
 
 def _bin_chi2(
@@ -207,7 +208,6 @@ def _newton_step(
     shape: Shape, pixels: StreakPixels, kept: KeptBins
 ) -> tuple[Shape, Bool[Array, ""]]:
     """Go to the minimum along Newton's direction; say whether there is one."""
-
     gradient, hessian = _slopes(shape, pixels, kept)
     # Angles and positions differ a thousandfold: bring the diagonal to 1.
     diagonal = jnp.abs(jnp.diagonal(hessian))
@@ -229,8 +229,8 @@ def _slopes(
 ) -> tuple[Shape, Float[Array, "3 3"]]:
     """Return gradient and Hessian of χ² where the amplitude follows.
 
-    By hand, as one pass over the pixels for each sum: five times as fast as `jax.hessian`.
-    With the amplitude as a fourth parameter, that is then eliminated.
+    By hand, which is five times as fast as `jax.hessian`. The amplitude is a fourth
+    parameter, which is then eliminated.
     """
     turn, inverse = shape[1], shape[2]
     distance = _distances(shape, pixels)
