@@ -22,7 +22,12 @@ from jaxcoadd.streaks import (
     moffat_profile,
 )
 from jaxcoadd.streaks.bands import band_of_line
-from jaxcoadd.streaks.chains import link_edges, straight_pieces
+from jaxcoadd.streaks.chains import (
+    link_edges,
+    square_step,
+    straight_pieces,
+    straight_step,
+)
 from jaxcoadd.streaks.clusters import cluster_lines
 from jaxcoadd.streaks.edges import canny_edges, detected_edges
 from jaxcoadd.streaks.line_search import minimize_along
@@ -130,7 +135,7 @@ def test_two_crossing_trails_are_both_found(theta, between, rhos):
     for rho, angle in ((rhos[0], theta), (rhos[1], other)):
         offsets = np.abs([difference(line, rho, angle) for line in lines])
         # The other trail is rejected from the fit in bins of 5 pixels only.
-        assert np.any(np.all(offsets < (0.3, 0.3), axis=1))
+        assert np.any(np.all(offsets < (0.05, 0.05), axis=1))
 
 
 @given(rho=OFFSETS, theta=ANGLES)
@@ -249,23 +254,32 @@ def test_short_edges_have_too_few_votes():
         assert len(lines_of_edges(edges, StreakConfig())) == number
 
 
-def test_chain_goes_on_in_both_directions():
+@pytest.mark.parametrize("follower", [square_step, straight_step])
+def test_chain_goes_on_in_both_directions(follower):
     edges = np.zeros((30, 30), bool)
-    edges[5 + np.arange(20), 10] = True
-    edges[5, 10:25] = True
+    edges[5, 10:25] = edges[5 + np.arange(10), 10 - np.arange(10)] = True
     edges[28, 28] = True
-    (chain,) = link_edges(edges, minimum_size=10)
-    assert len(chain) == 34
+    (chain,) = link_edges(edges, follower, minimum_size=10)
+    assert len(chain) == 24
     assert np.all(np.abs(np.diff(chain, axis=0)).max(axis=1) == 1)
-    assert {tuple(chain[0]), tuple(chain[-1])} == {(24, 10), (5, 24)}
-    assert link_edges(edges, minimum_size=35) == []
+    assert {tuple(chain[0]), tuple(chain[-1])} == {(14, 1), (5, 24)}
+    assert link_edges(edges, follower, minimum_size=25) == []
+
+
+def test_straight_step_does_not_turn_back_where_an_edge_is_wide():
+    edges = np.zeros((20, 100), bool)
+    edges[11, 5:95] = edges[10, 40:60] = True
+    (chain,) = link_edges(edges, straight_step, minimum_size=50)
+    assert np.all(np.diff(chain[:, 1]) == np.sign(chain[-1, 1] - chain[0, 1]))
+    assert len(chain) == 90
+    (chain,) = link_edges(edges, square_step, minimum_size=50)
+    assert len(np.unique(chain[:, 1])) < 60
 
 
 def test_bent_chain_is_cut_at_the_bend():
     steps = np.arange(60)
-    chain = np.concatenate(
-        [np.stack([steps, 0 * steps], 1), np.stack([0 * steps + 59, steps[1:]], 1)]
-    )
+    sides = [steps, 0 * steps], [0 * steps[1:] + 59, steps[1:]]
+    chain = np.concatenate([np.stack(side, axis=1) for side in sides])
     limits = {"minimum_deviation": 2.0}
     pieces = straight_pieces(chain, minimum_size=50, **limits)
     assert [len(piece) for piece in pieces] == [60, 60]

@@ -7,7 +7,12 @@ from jaxtyping import Bool, Float, UInt32
 
 from jaxcoadd.arrays import Image, Mask, as_mask, as_pixels, check_planes
 from jaxcoadd.masks import LSST_PLANES, MaskPlanes
-from jaxcoadd.streaks.chains import link_edges, straight_pieces
+from jaxcoadd.streaks.chains import (
+    link_edges,
+    square_step,
+    straight_pieces,
+    straight_step,
+)
 from jaxcoadd.streaks.clusters import cluster_lines
 from jaxcoadd.streaks.config import StreakConfig
 from jaxcoadd.streaks.edges import detected_edges
@@ -108,12 +113,15 @@ def find_streaks(
 def lines_of_edges(edges: Bool[np.ndarray, "y x"], config: StreakConfig) -> Lines:
     """Return the lines among edge pixels, one a cluster, most votes first."""
     pieces = []
-    for chain in link_edges(edges, minimum_size=config.cluster_minimum_size):
-        pieces += straight_pieces(
-            chain,
-            minimum_size=config.cluster_minimum_size,
-            minimum_deviation=config.cluster_minimum_deviation,
-        )
+    for follower in (square_step, straight_step):
+        for chain in link_edges(
+            edges, follower, minimum_size=config.cluster_minimum_size
+        ):
+            pieces += straight_pieces(
+                chain,
+                minimum_size=config.cluster_minimum_size,
+                minimum_deviation=config.cluster_minimum_deviation,
+            )
     lines = find_lines(pieces, edges.shape, config)
     return cluster_lines(
         lines, rho_bin=config.rho_bin_size, theta_bin=config.theta_bin_size
