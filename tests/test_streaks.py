@@ -81,6 +81,7 @@ def difference(line, rho, theta):
     return line[0] - (-1) ** turns * rho, line[1] - theta - 180 * turns
 
 
+@pytest.mark.slow
 @given(
     rho=OFFSETS,
     theta=ANGLES,
@@ -120,6 +121,7 @@ def test_an_image_without_trails_has_none(seed):
     np.testing.assert_array_equal(streaks.mask, mask)
 
 
+@pytest.mark.slow
 @given(
     theta=ANGLES,
     between=st.floats(15, 165),
@@ -344,6 +346,7 @@ def start(pixels):
     return jnp.ones(len(pixels.image), bool), jnp.asarray(0.1, pixels.image.dtype)
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 99), turn=st.floats(-0.05, 0.05), width=st.floats(1, 10))
 def test_slopes_are_those_of_chi2(seed, turn, width):
     with jax.enable_x64(True):
@@ -371,7 +374,7 @@ def test_fit_finds_what_was_drawn_in_both_precisions(seed):
             shift, turn, inverse = np.asarray(fit.shape, float)
             # A turn about the foot of the perpendicular: the line moves as it turns.
             assert shift == pytest.approx(0.5 - 30 * (1 - np.cos(turn)), abs=0.15)
-            assert turn == pytest.approx(0.01, abs=0.004)
+            assert turn == pytest.approx(-0.01, abs=0.004)
             assert 1 / abs(inverse) == pytest.approx(2.5, abs=0.3)
             assert fit.amplitude == pytest.approx(30, abs=3)
             fits.append(np.array([shift, 100 * turn, inverse]))
@@ -379,6 +382,7 @@ def test_fit_finds_what_was_drawn_in_both_precisions(seed):
     np.testing.assert_allclose(*fits, rtol=0, atol=0.02)
 
 
+@pytest.mark.slow
 def test_jit_and_vmap_give_what_eager_gives(precision):
     dtype = f"float{precision}"
     many = [draw_pixels(seed, dtype=dtype) for seed in range(3)]
@@ -409,6 +413,7 @@ def test_outliers_are_rejected_by_bins():
     np.testing.assert_allclose(fit.shape, without.shape, atol=0.02)
 
 
+@pytest.mark.slow
 def test_fit_gives_up_and_says_so():
     pixels = draw_pixels(0)
     kept, inverse = start(pixels)
