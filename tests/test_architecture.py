@@ -42,6 +42,7 @@ HOST = {
     "coadd_psfs",
     "detection",
     "artifacts",
+    "streaks",
     "inputs",
     "io",
     "warping",
