@@ -43,6 +43,7 @@ from jaxcoadd.artifacts.safe_clip import (
     find_big,
     safe_clip,
 )
+from jaxcoadd.artifacts.trails import streak_finder
 
 __all__ = [
     "COMPARE_WARP",
@@ -77,5 +78,6 @@ __all__ = [
     "remarks",
     "safe_clip",
     "static_sky",
+    "streak_finder",
     "subtract_static_sky",
 ]
