@@ -37,6 +37,10 @@ ON_THE_HOST = ("apcorr", "bright", "helpers", "poly", "select", "skymap")
 """Families that need no JAX: always in double precision."""
 
 
+OWN_SHAPES = ("comparewarp", "psf", "safeclip")
+"""Families of which only some cases are usually replayed in 32 bits."""
+
+
 def golden_files(config):
     """Return the files of a folder of cases, by family."""
     folder = Path(config.getoption("--golden"))
@@ -78,12 +82,12 @@ def precisions_of(path):
 
 
 def marks_of(number, path, bits):
-    """Leave out of the quick run all but every fourth, and of the usual run some PSFs.
+    """Leave out of the quick run all but every fourth, and of the usual run some more.
 
-    Each PSF has shapes of its own, and takes some seconds to compile.
+    Each of `OWN_SHAPES` has shapes of its own, and takes some seconds to compile.
     """
     quick = number % 4 == 0 and bits == 64 and family_of(path) != "real"
-    if family_of(path) == "psf" and bits == 32 and number % 4:
+    if family_of(path) in OWN_SHAPES and bits == 32 and number % 4:
         return [pytest.mark.exhaustive]
     return [] if quick else [pytest.mark.slow]
 
