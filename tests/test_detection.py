@@ -2,8 +2,8 @@ import dataclasses
 
 import hypothesis.extra.numpy as hnp
 import jax
-import jax.test_util
 import jax.numpy as jnp
+import jax.test_util
 import numpy as np
 import pytest
 from hypothesis import given
