@@ -18,9 +18,10 @@ from jaxcoadd.artifacts import (
     find_artifacts,
     has_good_pixels,
     is_transient,
-    is_within_source,
+    is_within_one,
     mask_stack,
     max_epochs,
+    number_pixels,
     remarks,
     safe_clip,
     static_sky,
@@ -123,8 +124,9 @@ def test_within_a_source_is_within_one_of_them(seed):
     sources = (SpanSet.box(0, 0, 5, 9), SpanSet.box(7, 0, 9, 9))
     parts = [part.clipped((0, 0, 9, 9)) for part in parts]
     expected = [any(s.contains(part) for s in sources) for part in parts]
-    assert is_within_source(parts, sources, shape=(10, 10)).tolist() == expected
-    assert not is_within_source(parts, (), shape=(10, 10)).any()
+    numbers = number_pixels(sources, (10, 10))
+    assert is_within_one(parts, numbers).tolist() == expected
+    assert not is_within_one(parts, number_pixels((), (10, 10))).any()
 
 
 def test_a_trail_in_one_warp_is_left_out_and_nothing_else():
