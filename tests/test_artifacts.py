@@ -129,6 +129,7 @@ def test_within_a_source_is_within_one_of_them(seed):
     assert not is_within_one(parts, number_pixels((), (10, 10))).any()
 
 
+@pytest.mark.slow
 def test_a_trail_in_one_warp_is_left_out_and_nothing_else():
     warps = draw_warps(trail_in=2)
     found = compare(warps)

@@ -246,6 +246,7 @@ def test_a_background_needs_pixels():
         BackgroundConfig(0)
 
 
+@pytest.mark.slow
 def test_compiled_parts_equal_eager_ones(precision):
     rng = np.random.default_rng(3)
     image = jnp.asarray(rng.normal(size=(20, 21)), float)
