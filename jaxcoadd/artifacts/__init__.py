@@ -22,8 +22,9 @@ from jaxcoadd.artifacts.differences import (
 from jaxcoadd.artifacts.filters import (
     has_good_pixels,
     is_transient,
-    is_within_source,
+    is_within_one,
     max_epochs,
+    number_pixels,
 )
 from jaxcoadd.artifacts.finding import (
     ArtifactError,
@@ -72,9 +73,10 @@ __all__ = [
     "flag_edges",
     "has_good_pixels",
     "is_transient",
-    "is_within_source",
+    "is_within_one",
     "mask_stack",
     "max_epochs",
+    "number_pixels",
     "remarks",
     "safe_clip",
     "static_sky",

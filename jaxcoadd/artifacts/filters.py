@@ -93,35 +93,47 @@ def is_transient(
     return np.bincount(owner[few], minlength=n) / area > config.spatial_threshold
 
 
-def is_within_source(
-    footprints: Sequence[SpanSet],
-    sources: Sequence[SpanSet],
-    *,
-    shape: tuple[int, int],
-    origin: Origin = (0, 0),
+def number_pixels(
+    footprints: Sequence[SpanSet], shape: tuple[int, int], origin: Origin = (0, 0)
+) -> Counts:
+    """Return an image of the numbers of footprints, from 1; 0 where there is none.
+
+    Parameters
+    ----------
+    footprints
+        Regions that do not overlap.
+    shape
+        Rows and columns of the image.
+    origin
+        Position (x, y) of the pixel [0, 0].
+    """
+    index, owner = pixels_of(footprints, shape, origin)
+    numbers = np.zeros(shape[0] * shape[1], np.int64)
+    numbers[index] = owner + 1
+    return numbers.reshape(shape)
+
+
+def is_within_one(
+    footprints: Sequence[SpanSet], numbers: Counts, *, origin: Origin = (0, 0)
 ) -> Bool[np.ndarray, " footprint"]:
-    """Tell which footprints lie whole within one source.
+    """Tell which footprints lie whole within one of others.
 
     Parameters
     ----------
     footprints
         Candidates.
-    sources
-        Regions that do not overlap.
-    shape
-        Rows and columns of the image that holds all sources.
+    numbers
+        The numbers of the others, see `number_pixels`.
     origin
         Position (x, y) of the pixel [0, 0].
     """
-    index, owner = pixels_of(sources, shape, origin)
-    labels = np.zeros(shape[0] * shape[1], np.int64)
-    labels[index] = owner + 1
-    index, owner = pixels_of(footprints, shape, origin)
+    index, owner = pixels_of(footprints, numbers.shape, origin)
+    number = numbers.reshape(-1)[index]
     n = len(footprints)
     first = np.zeros(n, np.int64)
     # The last to be written stays: any one pixel of the footprint will do.
-    first[owner] = labels[index]
-    same = (labels[index] == first[owner]) & (first[owner] > 0)
+    first[owner] = number
+    same = (number == first[owner]) & (number > 0)
     return np.bincount(owner[same], minlength=n) == _areas(footprints)
 
 

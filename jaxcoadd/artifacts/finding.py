@@ -16,7 +16,7 @@ from jaxcoadd.artifacts.differences import (
     find_candidates,
     subtract_static_sky,
 )
-from jaxcoadd.artifacts.filters import is_transient, is_within_source
+from jaxcoadd.artifacts.filters import is_transient, is_within_one, number_pixels
 from jaxcoadd.coadds import Coadd
 from jaxcoadd.detection import BackgroundError, Footprints, detect
 from jaxcoadd.spans import SpanSet
@@ -214,6 +214,7 @@ def _collect(found, sources, epoch_count, n_image, config, origin) -> Artifacts:
     shape = epoch_count.shape
     x0, y0 = origin
     everywhere = SpanSet.box(x0, y0, x0 + shape[1] - 1, y0 + shape[0] - 1)
+    numbers = number_pixels(sources, shape, origin)
     clipped = []
     for n, candidates in enumerate(found):
         if candidates is None:
@@ -222,7 +223,7 @@ def _collect(found, sources, epoch_count, n_image, config, origin) -> Artifacts:
         kept = candidates.kept
         chosen = is_transient(
             kept, epoch_count, n_image, config=config, origin=origin
-        ) & ~is_within_source(kept, sources, shape=shape, origin=origin)
+        ) & ~is_within_one(kept, numbers, origin=origin)
         artifacts = tuple(f for f, one in zip(kept, chosen, strict=True) if one)
         clipped.append(artifacts + candidates.streaks)
         _refuse_whole(n, clipped[-1], everywhere - candidates.no_data)

@@ -26,6 +26,8 @@ from jaxcoadd.detection.thresholds import is_above, is_significant
 from jaxcoadd.detection.variances import (
     ScaledVariance,
     VarianceScaleConfig,
+    image_factor,
+    pixel_factor,
     scale_variance,
 )
 
@@ -45,10 +47,12 @@ __all__ = [
     "grow_footprints",
     "growth_radius",
     "growth_stencil",
+    "image_factor",
     "is_above",
     "is_significant",
     "measure_background",
     "merge_footprints",
+    "pixel_factor",
     "pixels_of",
     "scale_variance",
     "smooth_planes",

@@ -222,7 +222,7 @@ def _find(search: _Search, config, planes, *, sign, factor, origin) -> Footprint
 
     def reach(threshold: float) -> Region:
         if config.unit == "pixel_stdev":
-            return is_significant(image, search.variance, threshold)
+            return _compiled_significance(image, search.variance, threshold)
         return is_above(image, threshold)
 
     strong = config.include_multiplier != 1
@@ -290,4 +290,5 @@ def _deviation(image, good):
 
 
 _compiled_smoothing = jax.jit(_smooth, static_argnames="taps")
+_compiled_significance = jax.jit(is_significant, static_argnames="threshold")
 _compiled_deviation = jax.jit(_deviation)

@@ -105,15 +105,15 @@ def pixels_of(
     owner
         The number of its footprint, increasing.
     """
-    box = (0, 0, shape[1] - 1, shape[0] - 1)
-    clipped = [f.shifted(-origin[0], -origin[1]).clipped(box).rows for f in footprints]
-    rows = np.concatenate([SpanSet().rows, *clipped]).astype(np.int64)
-    lengths = rows[:, 2] - rows[:, 1] + 1
-    first = rows[:, 0] * shape[1] + rows[:, 1]
+    rows = np.concatenate([SpanSet().rows, *(f.rows for f in footprints)])
+    owner = np.repeat(np.arange(len(footprints)), [len(f.rows) for f in footprints])
+    y, x0, x1 = (rows - np.array([origin[1], origin[0], origin[0]])).T
+    x0, x1 = np.maximum(x0, 0), np.minimum(x1, shape[1] - 1)
+    inside = (0 <= y) & (y < shape[0]) & (x0 <= x1)
+    first, lengths = (y * shape[1] + x0)[inside], (x1 - x0 + 1)[inside]
     before = np.cumsum(lengths) - lengths
     index = np.repeat(first - before, lengths) + np.arange(lengths.sum())
-    owners = np.repeat(np.arange(len(footprints)), [len(some) for some in clipped])
-    return index, np.repeat(owners, lengths)
+    return index, np.repeat(owner[inside], lengths)
 
 
 def count_pixels(

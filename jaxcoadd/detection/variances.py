@@ -74,17 +74,11 @@ class ScaledVariance:
         The variance times the factor; the variance as it was if there is none.
     factor
         NaN if no factor is to be believed.
-    pixel_factor
-        From pixels in units of their own deviations.
-    image_factor
-        From the scatter of the image, and the median of the variance.
     """
 
     image: Image
     variance: Image
     factor: float
-    pixel_factor: float
-    image_factor: float
 
 
 def scale_variance(
@@ -132,22 +126,20 @@ def scale_variance(
             image, mask, planes=planes, config=config.background
         )
     except BackgroundError:
-        nan = float("nan")
-        return ScaledVariance(image, variance, nan, nan, nan)
+        return ScaledVariance(image, variance, float("nan"))
     flat = image - background
-    ignored = has_any(mask, planes.bits(config.ignored_planes))
-    pixel, whole, count = map(float, _compiled_factors(flat, variance, ~ignored))
-    pixel, whole = (1.0, 1.0) if count < 2 else (pixel, whole)
-    believed = [factor for factor in (pixel, whole) if not factor > config.limit]
-    factor = believed[0] if believed else float("nan")
-    scaled = variance * factor if believed else variance
-    return ScaledVariance(flat + background, scaled, factor, pixel, whole)
+    good = ~has_any(mask, planes.bits(config.ignored_planes))
+    factor = float(_compiled_pixel_factor(flat, variance, good))
+    if factor > config.limit:
+        factor = float(_compiled_image_factor(flat, variance, good))
+    restored = flat + background
+    if factor > config.limit:
+        return ScaledVariance(restored, variance, float("nan"))
+    return ScaledVariance(restored, variance * factor, factor)
 
 
-def variance_factors(
-    image: Image, variance: Image, where: Region
-) -> Float[Array, " factor"]:
-    """Return the factor of the pixels, that of the image, and the number of pixels.
+def pixel_factor(image: Image, variance: Image, where: Region) -> Float[Array, ""]:
+    """Return the squared scatter of pixels in units of their own deviations.
 
     Parameters
     ----------
@@ -155,16 +147,36 @@ def variance_factors(
         Pixels without a background, (y, x).
     where
         Which of them count; those that are not finite or whose variance is not
-        positive do not.
+        positive do not. It is 1 for fewer than two.
     """
-    good = where & jnp.isfinite(image) & jnp.isfinite(variance) & (variance > 0)
-    known = jnp.where(good, variance, 1)
-    low, high = plane_quantiles(image / jnp.sqrt(known), (0.25, 0.75), where=good)
-    pixel = (_SIGMA_PER_IQR * (high - low)) ** 2
-    low, high = plane_quantiles(image, (0.25, 0.75), where=good)
-    typical = plane_quantiles(known, (0.5,), where=good)[0]
-    whole = (_SIGMA_PER_IQR * (high - low) / jnp.sqrt(typical)) ** 2
-    return jnp.stack([pixel, whole, jnp.sum(good, dtype=jnp.int32).astype(pixel.dtype)])
+    good = _is_good(image, variance, where)
+    deviation = jnp.sqrt(jnp.where(good, variance, 1))
+    return _squared_scatter(image / deviation, good)
 
 
-_compiled_factors = jax.jit(variance_factors)
+def image_factor(image: Image, variance: Image, where: Region) -> Float[Array, ""]:
+    """Return the squared scatter of pixels in units of the median of the variance.
+
+    Parameters
+    ----------
+    image, variance, where
+        As for `pixel_factor`.
+    """
+    good = _is_good(image, variance, where)
+    typical = plane_quantiles(variance, (0.5,), where=good)[0]
+    few = jnp.sum(good, dtype=jnp.int32) < 2
+    return _squared_scatter(image, good) / jnp.where(few, 1, typical)
+
+
+def _is_good(image, variance, where) -> Region:
+    return where & jnp.isfinite(image) & jnp.isfinite(variance) & (variance > 0)
+
+
+def _squared_scatter(values, good):
+    low, high = plane_quantiles(values, (0.25, 0.75), where=good)
+    few = jnp.sum(good, dtype=jnp.int32) < 2
+    return jnp.where(few, 1, (_SIGMA_PER_IQR * (high - low)) ** 2)
+
+
+_compiled_pixel_factor = jax.jit(pixel_factor)
+_compiled_image_factor = jax.jit(image_factor)
