@@ -185,7 +185,9 @@ def find_candidates(
     return Candidates(
         found=found,
         kept=kept,
-        streaks=_grown_streaks(difference, kept, config, sources, streaks, origin),
+        streaks=_grown_streaks(
+            difference, kept, streaks, config=config, sources=sources, origin=origin
+        ),
         no_data=SpanSet.from_image(missing, origin),
         edge=SpanSet.from_image(edge, origin),
         counted=SpanSet.from_image(counted, origin),
@@ -202,7 +204,7 @@ def _regions(image, mask, edge, bad) -> tuple[Region, Region, Region]:
 _compiled_regions = jax.jit(_regions, static_argnums=(2, 3))
 
 
-def _grown_streaks(difference, kept, config, sources, find, origin) -> Footprints:
+def _grown_streaks(difference, kept, find, *, config, sources, origin) -> Footprints:
     """Find streaks among the candidates that are left, and grow them."""
     if find is None:
         return ()

@@ -138,7 +138,7 @@ def find_artifacts(
         epoch_count += SpanSet().union(*candidates.kept).to_image(shape, origin)
         n_image += candidates.counted.to_image(shape, origin)
         found.append(candidates)
-    return _collect(found, sources, epoch_count, n_image, config, origin)
+    return _collect(found, sources, epoch_count, n_image, config=config, origin=origin)
 
 
 def find_sources(
@@ -209,7 +209,7 @@ def attempt_factors(attempts: int, step: float) -> list[tuple[float, float]]:
     return [(step ** int(n), step**i) for i, n in enumerate(late)]
 
 
-def _collect(found, sources, epoch_count, n_image, config, origin) -> Artifacts:
+def _collect(found, sources, epoch_count, n_image, *, config, origin) -> Artifacts:
     """Tell artifacts from candidates, once all warps are counted."""
     shape = epoch_count.shape
     x0, y0 = origin

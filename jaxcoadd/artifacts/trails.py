@@ -1,5 +1,6 @@
 """Streaks, as what finds trails on the differences of CompareWarp."""
 
+import jax.numpy as jnp
 import numpy as np
 
 from jaxcoadd.artifacts.differences import Difference, StreakFinder
@@ -37,6 +38,7 @@ def streak_finder(config: StreakConfig | None = None) -> StreakFinder:
             planes=planes,
             config=config,
         )
-        return np.asarray(has_any(found.mask, 1 << planes.bit(config.streak_plane)))
+        bit = 1 << planes.bit(config.streak_plane)
+        return np.asarray(has_any(jnp.asarray(found.mask), bit))
 
     return find

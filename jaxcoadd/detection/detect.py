@@ -168,7 +168,7 @@ def detect(
     for peaks, which do not change footprints.
     """
     config = DetectionConfig() if config is None else config
-    search = _prepare(image, variance, mask, sigma, config, planes)
+    search = _prepare(image, variance, mask, sigma, config)
     factors = factor, factor if negative_factor is None else negative_factor
     signs = _signs(config)
     found = [
@@ -199,7 +199,7 @@ class _Search:
     margin: int
 
 
-def _prepare(image, variance, mask, sigma, config, planes) -> _Search:
+def _prepare(image, variance, mask, sigma, config) -> _Search:
     taps = gaussian_taps(sigma, n_sigma=config.n_sigma_for_kernel)
     if not config.smooth:
         return _Search(image, variance, mask, 0)
