@@ -144,6 +144,8 @@ def main():
     options = parser.parse_args()
     device = jax.devices()[0]
     name = f"{device.platform}: {device.device_kind}"
+    if options.fused and device.platform != "gpu":
+        parser.error(f"--fused needs a GPU, and this is a {device.platform}")
     if device.platform == "cpu":
         print("there is no accelerator here; these are the figures of the CPU")
     bandwidth = copy_bandwidth(options.side)
