@@ -168,6 +168,26 @@ def coadd(stack: WarpStack, config: CoaddConfig | None = None) -> Coadd:
     """
     config = CoaddConfig() if config is None else config
     check_planes(config, stack.planes)
+    weighed, config = weigh_stack(stack, config)
+    return finish(stack_pixels(weighed, config), config)
+
+
+def weigh_stack(stack: WarpStack, config: CoaddConfig) -> tuple[WarpStack, CoaddConfig]:
+    """Give a stack its weights, and a configuration its zero point.
+
+    Parameters
+    ----------
+    stack
+        Warps, whole.
+    config
+        How to coadd.
+
+    Returns
+    -------
+    tuple
+        The stack with weights, in which what is of no use is absent, and the
+        configuration with the zero point of the coadd.
+    """
     planes = coadd_planes(stack.planes)
     _, zero_point = stack_factors(stack, config.zero_point)
     config = dataclasses.replace(config, zero_point=zero_point)
@@ -179,7 +199,7 @@ def coadd(stack: WarpStack, config: CoaddConfig | None = None) -> Coadd:
         # A warp that turned out to be of no use is no input: its mask must not count.
         mask = jnp.where(present[:, None, None], mask, jnp.uint32(0))
     weighed = dataclasses.replace(stack, mask=mask, weight=weights, present=present)
-    return finish(stack_pixels(weighed, config), config)
+    return weighed, config
 
 
 def stack_pixels(stack: WarpStack, config: CoaddConfig) -> Coadd:

@@ -313,6 +313,40 @@ def plane_clipped_mean(
     >>> plane_clipped_mean(values, where=jnp.isfinite(values))
     (Array(2.5, dtype=float32), Array(1, dtype=int32))
     """
+    mean, _, n_clipped = _clip_plane(values, where, sigma_clip, clip_iter)
+    return mean, n_clipped
+
+
+def plane_clipped_deviation(
+    values: Image,
+    *,
+    where: Region,
+    sigma_clip: FloatScalar = 3.0,
+    clip_iter: int = 2,
+) -> Float[Array, ""]:
+    """Return the standard deviation of what a clip of a plane keeps.
+
+    Parameters
+    ----------
+    values, where, sigma_clip, clip_iter
+        As for `plane_clipped_mean`.
+
+    Raises
+    ------
+    ValueError
+        `clip_iter` is less than 1, or `where` has another shape than `values`.
+
+    Notes
+    -----
+    No derivatives. Matches STDEVCLIP of LSST's ``makeStatistics``; NaN for one value.
+    """
+    return jnp.sqrt(_clip_plane(values, where, sigma_clip, clip_iter)[1])
+
+
+def _clip_plane(
+    values: Image, where: Region, sigma_clip: FloatScalar, clip_iter: int
+) -> tuple[Float[Array, ""], Float[Array, ""], Int[Array, ""]]:
+    """Return mean and variance of what a clip keeps, and how many it leaves out."""
     if clip_iter < 1:
         raise ValueError(f"clip_iter must be 1 or more, not {clip_iter}")
     sigma = jnp.asarray(sigma_clip).astype(values.dtype)
@@ -320,10 +354,11 @@ def plane_clipped_mean(
     first_limit = sigma * _SIGMA_PER_IQR * (upper - lower)
     count = jnp.sum(where, dtype=jnp.int32)
     limit, mean, kept_count = first_limit, centre, count
+    variance = jnp.full_like(centre, jnp.nan)
     for _ in range(clip_iter):
         centre = lax.stop_gradient(mean)
         kept = where & (jnp.abs(lax.stop_gradient(values) - centre) <= limit)
         mean, variance, kept_count = _moments_of_kept(values, kept, centre)
         later_limit = sigma * jnp.sqrt(lax.stop_gradient(variance))
         limit = jnp.where(count > 1, later_limit, first_limit)
-    return mean, count - kept_count
+    return mean, variance, count - kept_count

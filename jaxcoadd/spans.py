@@ -107,11 +107,39 @@ class SpanSet:
         ends = np.full_like(rows, x0), np.full_like(rows, x1)
         return cls(_clip(np.stack([rows, *ends], axis=-1), within))
 
+    @classmethod
+    def diamond(cls, x: int, y: int, radius: int) -> "SpanSet":
+        """Return all pixels at most `radius` steps along rows and columns away."""
+        if radius < 0:
+            raise ValueError(f"the radius of a diamond must be 0 or more, not {radius}")
+        steps = np.arange(-radius, radius + 1, dtype=np.int64)
+        half = radius - np.abs(steps)
+        return cls(np.stack([y + steps, x - half, x + half], axis=-1))
+
     @property
     def area(self) -> int:
         """The number of pixels."""
         rows = self.rows.astype(np.int64)
         return int((rows[:, 2] - rows[:, 1] + 1).sum())
+
+    @property
+    def bounds(self) -> Box:
+        """The smallest box around the region; a `ValueError` if it is empty."""
+        if not len(self.rows):
+            raise ValueError("an empty region has no bounds")
+        y, x0, x1 = self.rows.T
+        return int(x0.min()), int(y.min()), int(x1.max()), int(y.max())
+
+    @property
+    def centroid(self) -> tuple[float, float]:
+        """The mean position (x, y); NaN if the region is empty."""
+        y, x0, x1 = self.rows.astype(np.float64).T
+        length = x1 - x0 + 1
+        total = length.sum() or np.nan
+        return (
+            float((length * (x0 + x1) / 2).sum() / total),
+            float((length * y).sum() / total),
+        )
 
     def to_image(
         self, shape: tuple[int, int], origin: tuple[int, int] = (0, 0)
@@ -146,9 +174,77 @@ class SpanSet:
         """Return the pixels in this region or in any of the others."""
         return SpanSet(np.concatenate([self.rows, *(other.rows for other in others)]))
 
+    def dilated(self, stencil: "SpanSet") -> "SpanSet":
+        """Return the pixels that the stencil reaches from any pixel of the region.
+
+        Parameters
+        ----------
+        stencil
+            Where it reaches from the pixel (0, 0), such as ``circle(0, 0, radius)``.
+        """
+        steps = stencil.rows.astype(np.int64)
+        moved = self.rows.astype(np.int64)[:, None] + steps[None]
+        return SpanSet(moved.reshape(-1, 3))
+
+    def eroded(self, stencil: "SpanSet") -> "SpanSet":
+        """Return the pixels from which the stencil stays within the region."""
+        if not len(self.rows) or not len(stencil.rows):
+            return self
+        x0, y0, x1, y1 = self.bounds
+        left, low, right, high = stencil.bounds
+        # Wide enough for every step of the stencil out of the region.
+        around = SpanSet.box(
+            *(x0 + min(left, -1), y0 + min(low, -1)),
+            *(x1 + max(right, 1), y1 + max(high, 1)),
+        )
+        steps = stencil.rows[:, [0, 2, 1]] * np.int64(-1)
+        return self - (around - self).dilated(SpanSet(steps))
+
+    def split(self) -> tuple["SpanSet", ...]:
+        """Return the parts whose pixels are joined along rows and columns.
+
+        Returns
+        -------
+        tuple
+            Parts in order of their first pixels; an empty region is one empty part.
+
+        Notes
+        -----
+        As ``SpanSet.split`` of LSST's afw, which never looks from a row up to 0 to
+        the row below: of a shape there that opens towards smaller y, each arm is a
+        part, and the first one has what joins them.
+        """
+        if not len(self.rows):
+            return (self,)
+        neighbours = _neighbours(self.rows)
+        part = np.full(len(self.rows), -1)
+        n_parts = 0
+        for first in range(len(part)):
+            if part[first] >= 0:
+                continue
+            part[first], left = n_parts, [first]
+            while left:
+                new = [n for n in neighbours[left.pop()] if part[n] < 0]
+                part[new] = n_parts
+                left += new
+            n_parts += 1
+        return tuple(SpanSet(self.rows[part == n]) for n in range(n_parts))
+
+    def contains(self, other: "SpanSet") -> bool:
+        """Whether all pixels of the other region are in this one."""
+        return not len((other - self).rows)
+
     def __or__(self, other: "SpanSet") -> "SpanSet":
         """Return the pixels in either region."""
         return self.union(other)
+
+    def __and__(self, other: "SpanSet") -> "SpanSet":
+        """Return the pixels in both regions."""
+        return self - (self - other)
+
+    def __sub__(self, other: "SpanSet") -> "SpanSet":
+        """Return the pixels in this region that are not in the other."""
+        return SpanSet(_without(self.rows, other.rows))
 
     def __eq__(self, other: object) -> bool:
         """Whether the other is a region of the same pixels."""
@@ -258,6 +354,38 @@ def _merged(rows: np.ndarray) -> np.ndarray:
     begins = np.append(True, first[1:] > last[:-1] + 1)
     ends = np.append(begins[1:], True)
     return np.stack([y[begins], x0[begins], last[ends] - line[ends]], axis=-1)
+
+
+def _neighbours(rows: np.ndarray) -> list[list[int]]:
+    """Return for each span those that `SpanSet.split` goes on to from there."""
+    y, x0, x1 = rows.astype(np.int64).T
+    result: list[list[int]] = [[] for _ in rows]
+    for n in range(len(rows)):
+        first, last = np.searchsorted(y, [y[n] + 1, y[n] + 2])
+        touching = (x0[first:last] <= x1[n]) & (x1[first:last] >= x0[n])
+        for above in (first + np.flatnonzero(touching)).tolist():
+            result[n].append(above)
+            if y[above] > 0:
+                result[above].append(n)
+    return result
+
+
+def _without(rows: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return what is left of merged spans outside of other merged spans."""
+    both = np.concatenate([rows, others]).astype(np.int64)
+    if not len(both):
+        return both
+    # Along one row, the steps of this region less those of the other one.
+    y = np.repeat(both[:, 0], 2)
+    x = np.stack([both[:, 1], both[:, 2] + 1], axis=-1).reshape(-1)
+    mine = np.arange(len(both)) < len(rows)
+    step = np.where(mine, 1, -2)[:, None] * np.array([1, -1])
+    order = np.lexsort((x, y))
+    y, x, level = y[order], x[order], np.cumsum(step.reshape(-1)[order])
+    # Where steps coincide, the last of them tells.
+    inside = np.append((level[:-1] == 1) & (x[1:] > x[:-1]), False)
+    at = np.flatnonzero(inside)
+    return np.stack([y[at], x[at], x[at + 1] - 1], axis=-1)
 
 
 def _clip(rows: np.ndarray, box: Box) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""Artifacts: what a few warps show and the others do not."""

@@ -1,0 +1,109 @@
+"""Coadds of warps without the regions that alternative masks leave out."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxcoadd.coadds import Coadd, CoaddConfig, coadd, weigh_stack
+from jaxcoadd.spans import SpanSet, apply_alternative_masks
+from jaxcoadd.warps import WarpStack
+
+compiled_coadd = jax.jit(coadd)
+compiled_weights = jax.jit(weigh_stack)
+
+
+def mask_stack(
+    stack: WarpStack,
+    alternatives: Sequence[Mapping[str, Sequence[SpanSet]]],
+    *,
+    bad_planes: Sequence[str] = (),
+    origin: tuple[int, int] = (0, 0),
+) -> WarpStack:
+    """Set planes of the masks of warps in regions.
+
+    Parameters
+    ----------
+    stack
+        Warps.
+    alternatives
+        Regions by plane, for each warp that is not padding.
+    bad_planes
+        Planes that "NO_DATA" replaces, see `apply_alternative_masks`.
+    origin
+        Position (x, y) of the pixel [0, 0].
+
+    Returns
+    -------
+    WarpStack
+        With CLIPPED and whatever other planes the regions are of.
+    """
+    masks, planes = np.array(stack.mask), stack.planes
+    for regions in alternatives:
+        planes = planes.add(*regions)
+    present = np.asarray(stack.present)
+    for n, regions in enumerate(alternatives):
+        if not present[n]:
+            continue
+        masks[n], _ = apply_alternative_masks(
+            masks[n], planes, regions, bad_planes=bad_planes, origin=origin
+        )
+    return dataclasses.replace(stack, mask=jnp.asarray(masks), planes=planes)
+
+
+def flag_edges(
+    coadded: Coadd, edges: Sequence[SpanSet], *, origin: tuple[int, int] = (0, 0)
+) -> Coadd:
+    """Set SENSOR_EDGE and INEXACT_PSF where any PSF-matched warp has EDGE.
+
+    Parameters
+    ----------
+    coadded
+        A coadd.
+    edges
+        Where each warp has EDGE; whether others fill the pixel does not matter.
+    origin
+        Position (x, y) of the pixel [0, 0].
+
+    Notes
+    -----
+    LSST: ``applyAltEdgeMask``.
+    """
+    both = {"SENSOR_EDGE": edges, "INEXACT_PSF": edges}
+    mask, planes = apply_alternative_masks(
+        coadded.mask, coadded.planes, both, origin=origin
+    )
+    return dataclasses.replace(coadded, mask=jnp.asarray(mask), planes=planes)
+
+
+def coadd_without(
+    stack: WarpStack,
+    alternatives: Sequence[Mapping[str, Sequence[SpanSet]]],
+    config: CoaddConfig,
+    *,
+    replaced_planes: Sequence[str] = (),
+    origin: tuple[int, int] = (0, 0),
+) -> Coadd:
+    """Coadd warps without what was found to be artifacts.
+
+    Parameters
+    ----------
+    stack
+        Direct warps, whole.
+    alternatives
+        Regions by plane, of each warp: CLIPPED is left out.
+    config
+        How to coadd; weights are those of the warps as they were.
+    replaced_planes
+        Planes that "NO_DATA" replaces, see `apply_alternative_masks`.
+    origin
+        Position (x, y) of the pixel [0, 0].
+    """
+    weighed, config = compiled_weights(stack, config)
+    masked = mask_stack(
+        weighed, alternatives, bad_planes=replaced_planes, origin=origin
+    )
+    bad = (*config.bad_planes, "CLIPPED")
+    return compiled_coadd(masked, dataclasses.replace(config, bad_planes=bad))

@@ -1,0 +1,129 @@
+"""Which footprints on a difference are artifacts, by the epochs that see them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from jaxcoadd.artifacts.config import CompareWarpConfig
+from jaxcoadd.detection import count_pixels, pixels_of
+from jaxcoadd.spans import SpanSet
+
+Origin = tuple[int, int]
+Counts = Int[np.ndarray, "y x"]
+
+
+def has_good_pixels(
+    footprints: Sequence[SpanSet],
+    bad: Bool[np.ndarray, "y x"],
+    *,
+    ratio: float,
+    origin: Origin = (0, 0),
+) -> Bool[np.ndarray, " footprint"]:
+    """Tell which footprints have more than some part of their pixels good.
+
+    Parameters
+    ----------
+    footprints
+        Candidates.
+    bad
+        Pixels that are not good, (y, x).
+    ratio
+        The part; pixels outside of the image are not good.
+    origin
+        Position (x, y) of the pixel [0, 0].
+    """
+    good = count_pixels(footprints, ~bad, origin)
+    return good / _areas(footprints) > ratio
+
+
+def max_epochs(
+    n_epochs: Float[np.ndarray, " footprint"], config: CompareWarpConfig
+) -> Int[np.ndarray, " footprint"]:
+    """Return how many of a number of epochs may see an artifact at one place.
+
+    Parameters
+    ----------
+    n_epochs
+        How many epochs there are, on average over a footprint.
+    config
+        The limits.
+
+    Examples
+    --------
+    >>> max_epochs(np.array([2.0, 3.0, 5.0, 10.0, 34.0]), CompareWarpConfig())
+    array([0, 1, 2, 2, 3])
+    """
+    few = config.max_fraction_low * n_epochs
+    many = config.max_epochs + config.max_fraction_high * n_epochs
+    return np.minimum(few, many).astype(np.int64)
+
+
+def is_transient(
+    footprints: Sequence[SpanSet],
+    epoch_count: Counts,
+    n_image: Counts,
+    *,
+    config: CompareWarpConfig,
+    origin: Origin = (0, 0),
+) -> Bool[np.ndarray, " footprint"]:
+    """Tell which footprints are where few epochs see something.
+
+    Parameters
+    ----------
+    footprints
+        Candidates, on the image.
+    epoch_count
+        How many epochs have a candidate at each pixel, (y, x).
+    n_image
+        How many epochs have data there, (y, x).
+    config
+        How many are few, and on how large a part of a footprint.
+    origin
+        Position (x, y) of the pixel [0, 0].
+    """
+    index, owner = pixels_of(footprints, epoch_count.shape, origin)
+    n = len(footprints)
+    area = _areas(footprints)
+    n_epochs = np.bincount(owner, n_image.reshape(-1)[index], n)
+    on_image = np.bincount(owner, minlength=n)
+    limit = max_epochs(n_epochs / np.maximum(on_image, 1), config)
+    seen = epoch_count.reshape(-1)[index].astype(np.int64)
+    few = (seen > 0) & (seen <= limit[owner])
+    return np.bincount(owner[few], minlength=n) / area > config.spatial_threshold
+
+
+def is_within_source(
+    footprints: Sequence[SpanSet],
+    sources: Sequence[SpanSet],
+    *,
+    shape: tuple[int, int],
+    origin: Origin = (0, 0),
+) -> Bool[np.ndarray, " footprint"]:
+    """Tell which footprints lie whole within one source.
+
+    Parameters
+    ----------
+    footprints
+        Candidates.
+    sources
+        Regions that do not overlap.
+    shape
+        Rows and columns of the image that holds all sources.
+    origin
+        Position (x, y) of the pixel [0, 0].
+    """
+    index, owner = pixels_of(sources, shape, origin)
+    labels = np.zeros(shape[0] * shape[1], np.int64)
+    labels[index] = owner + 1
+    index, owner = pixels_of(footprints, shape, origin)
+    n = len(footprints)
+    first = np.zeros(n, np.int64)
+    # The last to be written stays: any one pixel of the footprint will do.
+    first[owner] = labels[index]
+    same = (labels[index] == first[owner]) & (first[owner] > 0)
+    return np.bincount(owner[same], minlength=n) == _areas(footprints)
+
+
+def _areas(footprints):
+    return np.array([footprint.area for footprint in footprints], np.int64)

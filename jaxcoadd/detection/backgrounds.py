@@ -1,0 +1,215 @@
+"""A smooth background: a curve through the clipped means of cells."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from jaxcoadd.arrays import Image, Mask, Region
+from jaxcoadd.detection.splines import curve_through, evaluate_curves, locate
+from jaxcoadd.masks import MaskPlanes, has_any
+from jaxcoadd.selection import plane_clipped_mean
+
+_SIGMA_CLIP = 3.0
+_CLIP_ITER = 3
+
+
+class BackgroundError(ValueError):
+    """There is no pixel that a background can be measured from."""
+
+
+@dataclasses.dataclass(frozen=True)
+class BackgroundConfig:
+    """How to measure a background. The defaults are those of LSST.
+
+    Parameters
+    ----------
+    bin_size
+        Pixels a side of a cell, about.
+    ignored_planes
+        Planes whose pixels are left out.
+
+    Raises
+    ------
+    ValueError
+        Cells of less than a pixel.
+    """
+
+    bin_size: int = 128
+    ignored_planes: tuple[str, ...] = (
+        "BAD",
+        "EDGE",
+        "DETECTED",
+        "DETECTED_NEGATIVE",
+        "NO_DATA",
+    )
+
+    def __post_init__(self):
+        """Refuse cells without pixels."""
+        if self.bin_size < 1:
+            raise ValueError(f"bin_size must be 1 or more, not {self.bin_size}")
+
+
+def measure_background(
+    image: Image, mask: Mask, *, planes: MaskPlanes, config: BackgroundConfig
+) -> Image:
+    """Measure a smooth background.
+
+    Parameters
+    ----------
+    image, mask
+        Pixels, (y, x).
+    planes
+        Planes of the mask.
+    config
+        How.
+
+    Returns
+    -------
+    Image
+        NaN only if no cell has a mean: a cell without pixels, or with one that is
+        NaN and not masked, has none and is passed over.
+
+    Raises
+    ------
+    BackgroundError
+        All pixels are masked.
+
+    Notes
+    -----
+    Means of cells, clipped three times at three standard deviations, are those of
+    the centres of the cells; between them runs the curve of `curve_through`, along
+    columns and then along rows. LSST: ``SubtractBackgroundTask`` without its
+    approximation by polynomials.
+    """
+    ignored = has_any(mask, planes.bits(config.ignored_planes))
+    if bool(ignored.all()):
+        raise BackgroundError(
+            "all pixels are masked by "
+            f"{', '.join(config.ignored_planes)}; a background needs some that are not"
+        )
+    y, x = (_Cells.of(length, config.bin_size) for length in image.shape)
+    means = _compiled_means(image, ~ignored, jnp.asarray(y.ends), jnp.asarray(x.ends))
+    # The original keeps the means in 32 bits.
+    grid = np.asarray(means).astype(np.float32).astype(np.float64)
+    columns = _through_columns(grid, y.centres, image.shape[0])
+    known = np.isfinite(columns).all(axis=0)
+    if not known.any():
+        return jnp.full_like(image, jnp.nan)
+    knots = x.centres[known]
+    pieces = curve_through(knots, columns[:, known].T)
+    piece, u = locate(knots, np.arange(image.shape[1], dtype=np.float64))
+    return _compiled_evaluation(
+        jnp.asarray(pieces.transpose(0, 2, 1), image.dtype),
+        jnp.asarray(piece, jnp.int32),
+        jnp.asarray(u, image.dtype),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Cells:
+    """Cells along an axis: where each ends, and its centre."""
+
+    ends: Int[np.ndarray, " cell"]
+    centres: Float[np.ndarray, " cell"]
+
+    @classmethod
+    def of(cls, length: int, bin_size: int) -> "_Cells":
+        n = -(-length // bin_size)
+        ends = np.minimum((np.arange(1, n + 1) * length + n // 2) // n, length)
+        begins = np.append(0, ends[:-1])
+        return cls(ends.astype(np.int32), begins + 0.5 * (ends - begins) - 0.5)
+
+
+def _through_columns(grid, centres, rows):
+    """Follow each column of cells along all rows of pixels; NaN if it has no mean."""
+    columns = np.full((rows, grid.shape[1]), np.nan)
+    positions = np.arange(rows, dtype=np.float64)
+    known = np.isfinite(grid)
+    for pattern in np.unique(known, axis=1).T:
+        if not pattern.any():
+            continue
+        alike = (known == pattern[:, None]).all(axis=0)
+        knots = centres[pattern]
+        pieces = curve_through(knots, grid[np.ix_(pattern, alike)])
+        columns[:, alike] = evaluate_curves(pieces, knots, positions)
+    return columns
+
+
+def cell_means(
+    image: Image,
+    where: Region,
+    rows: Int[Array, " row"],
+    columns: Int[Array, " column"],
+) -> Float[Array, "row column"]:
+    """Return the clipped mean of each cell of an image.
+
+    Parameters
+    ----------
+    image
+        Pixels, (y, x).
+    where
+        Pixels that count.
+    rows, columns
+        Where the cells end, increasing up to the shape of the image; their sizes
+        differ by 1 at most.
+
+    Returns
+    -------
+    Float[Array, "row column"]
+        NaN for a cell without pixels that count, or with a NaN among them.
+    """
+    y, in_row = _positions(rows, image.shape[0])
+    x, in_column = _positions(columns, image.shape[1])
+    inside = in_row[:, :, None, None] & in_column[None, None]
+
+    def cells(plane):
+        gathered = plane[y.reshape(-1)][:, x.reshape(-1)].reshape(*y.shape, *x.shape)
+        return jnp.swapaxes(gathered, 1, 2)
+
+    values, counts = cells(image), cells(where) & jnp.swapaxes(inside, 1, 2)
+    mean = jax.vmap(jax.vmap(_clipped_mean))(values, counts)
+    unknown = (counts & jnp.isnan(values)).any(axis=(2, 3))
+    return jnp.where(unknown, jnp.nan, mean)
+
+
+def _positions(ends, length):
+    """Return the pixels of each cell along an axis, and which of them are its own."""
+    longest = -(-length // len(ends))
+    begins = jnp.concatenate([jnp.zeros(1, ends.dtype), ends[:-1]])
+    steps = begins[:, None] + jnp.arange(longest, dtype=ends.dtype)[None]
+    return jnp.minimum(steps, length - 1), steps < ends[:, None]
+
+
+def _clipped_mean(values, where):
+    return plane_clipped_mean(
+        jnp.where(jnp.isnan(values), 0, values),
+        where=where,
+        sigma_clip=_SIGMA_CLIP,
+        clip_iter=_CLIP_ITER,
+    )[0]
+
+
+def evaluate_rows(
+    pieces: Float[Array, "4 y piece"],
+    piece: Int[Array, " x"],
+    u: Float[Array, " x"],
+) -> Image:
+    """Return the values of cubic pieces along rows, one curve a row.
+
+    Parameters
+    ----------
+    pieces
+        Coefficients of 1, u, u² and u³.
+    piece, u
+        The piece that each column is in, and how far into it.
+    """
+    a, b, c, d = (coefficient[:, piece] for coefficient in pieces)
+    u = jnp.broadcast_to(u[None], a.shape)
+    return a + u * (b + u * (c + u * d))
+
+
+_compiled_means = jax.jit(cell_means)
+_compiled_evaluation = jax.jit(evaluate_rows)
