@@ -26,6 +26,7 @@ COVERED = (
     "select",
     "skymap",
     "stack",
+    "streak",
     "warp",
     "weight",
     "zeropoint",
