@@ -41,9 +41,9 @@ from .psfs import CachedKernel as CachedKernel
 from .psfs import PsfGrid as PsfGrid
 from .psfs import PsfSamples as PsfSamples
 from .psfs import StampPsf as StampPsf
-from .psfs import cell_centres as cell_centres
 from .psfs import coadd_psf as coadd_psf
 from .psfs import coadd_psf_at as coadd_psf_at
+from .psfs import grid_cell_centres as grid_cell_centres
 from .psfs import make_stamp_psf as make_stamp_psf
 from .psfs import psf_image_at as psf_image_at
 from .psfs import psf_kernel_at as psf_kernel_at

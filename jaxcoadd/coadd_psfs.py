@@ -11,25 +11,25 @@ import numpy as np
 from astropy.wcs import WCS
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxcoadd.psfs import (
-    PsfGrid,
-    PsfSamples,
-    StampPsf,
-    cell_centres,
-    coadd_psf_at,
-    shift_stamp,
-    stack_psfs,
-    warped_half_size,
-)
-from jaxcoadd.psfs.grids import CELL_SIZE
-from jaxcoadd.resampling import AbstractKernel, Lanczos
-from jaxcoadd.sky.psf_inputs import (
+from jaxcoadd.inputs.regions import (
     InputRegion,
     Positions,
     affine_maps,
     average_position,
     source_positions,
 )
+from jaxcoadd.psfs import (
+    PsfGrid,
+    PsfSamples,
+    StampPsf,
+    coadd_psf_at,
+    grid_cell_centres,
+    shift_stamp,
+    stack_psfs,
+    warped_half_size,
+)
+from jaxcoadd.psfs.grids import CELL_SIZE
+from jaxcoadd.resampling import AbstractKernel, Lanczos
 from jaxcoadd.warps import common_size
 
 # Positions that are drawn at once, each with all its inputs: a few megabytes.
@@ -248,7 +248,7 @@ class CoaddPsf:
         size
             Rows and columns of the images, as for `kernels`.
         """
-        y, x = cell_centres(shape, origin=origin, cell_size=cell_size)
+        y, x = grid_cell_centres(shape, origin=origin, cell_size=cell_size)
         rows, columns = np.meshgrid(y, x, indexing="ij")
         found = self.kernels(np.stack([columns, rows], axis=-1), size=size)
         return PsfGrid(
@@ -303,7 +303,7 @@ def _covers(
 ) -> Bool[np.ndarray, " position"]:
     """Tell which positions of the coadd an input covers."""
     found = source_positions(wcs, item.region.wcs, positions)
-    return item.region.contains(found)
+    return item.region.contains(*found.T)
 
 
 def see_from_pixels(
@@ -316,7 +316,7 @@ def see_from_pixels(
     Parameters
     ----------
     maps
-        From coadd to input, as `jaxcoadd.sky.psf_inputs.affine_maps` gives them.
+        From coadd to input, as `jaxcoadd.inputs.regions.affine_maps` gives them.
     positions
         Positions (x, y) on the coadd.
     half_size

@@ -4,19 +4,23 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
+from hypothesis import given
+from hypothesis import strategies as st
 
 from jaxcoadd.coadd_psfs import CoaddPsf, NoInputsError, PsfInput
-from jaxcoadd.io.errors import InputError
-from jaxcoadd.io.psf_grids import psf_grid_hdus, read_psf_grid
-from jaxcoadd.psfs import LargeTransformError, PsfGrid, make_stamp_psf
-from jaxcoadd.resampling import Lanczos
-from jaxcoadd.sky.psf_inputs import (
+from jaxcoadd.inputs import DetectorInput, Polygon, PolygonError
+from jaxcoadd.inputs.regions import (
     InputRegion,
     NoAveragePositionError,
     affine_maps,
     average_position,
     source_positions,
 )
+from jaxcoadd.io.errors import InputError
+from jaxcoadd.io.psf_grids import psf_grid_hdus, read_psf_grid
+from jaxcoadd.psfs import LargeTransformError, PsfGrid, make_stamp_psf
+from jaxcoadd.resampling import Lanczos
+from tests.inputs import SEEDS, star_polygon
 
 # Each kernel and size compiles anew.
 pytestmark = pytest.mark.slow
@@ -66,15 +70,33 @@ def gaussian_input(wcs, *, box=BOX, polygon=None, covariance=COVARIANCE, **more)
 def test_box_begins_and_ends_half_a_pixel_outside():
     region = InputRegion(tan_wcs(), BOX)
     positions = np.array([[-0.5, -0.5], [199.5, 50], [199.4, 99.4], [50, -0.51]])
-    assert region.contains(positions).tolist() == [True, False, True, False]
-    assert not region.contains(np.full((1, 2), np.nan))[0]
+    assert region.contains(*positions.T).tolist() == [True, False, True, False]
+    assert not region.contains(np.nan, np.nan)
 
 
 def test_edge_of_a_polygon_does_not_belong_to_it():
-    polygon = np.array([[10, 10], [50, 10], [50, 50], [10, 50]], float)
+    polygon = Polygon([(10, 10), (50, 10), (50, 50), (10, 50)])
     region = InputRegion(tan_wcs(), BOX, polygon)
     positions = np.array([[30, 30], [10, 30], [10.001, 30], [60, 30], [np.nan, 3]])
-    assert region.contains(positions).tolist() == [True, False, True, False, False]
+    assert region.contains(*positions.T).tolist() == [True, False, True, False, False]
+
+
+@given(seed=SEEDS, cut=st.booleans())
+def test_a_region_is_used_where_its_detector_is(seed, cut):
+    polygon = star_polygon(seed) if cut else None
+    x, y = np.random.default_rng(seed).uniform(-20, 220, (2, 300))
+    region = InputRegion(tan_wcs(), BOX, polygon)
+    row = DetectorInput(1, 1, 1, BOX, tan_wcs(), polygon=polygon)
+    np.testing.assert_array_equal(region.contains(x, y), row.contains(x, y))
+    within = InputRegion(tan_wcs(), BOX).contains(x, y)
+    expected = within & polygon.contains(x, y) if polygon else within
+    np.testing.assert_array_equal(region.contains(x, y), expected)
+
+
+def test_vertices_alone_are_no_polygon_of_a_region():
+    corners = np.array([[10, 10], [50, 10], [50, 50]])
+    with pytest.raises(PolygonError, match=r"is a ndarray; make it an inputs\.Polygon"):
+        InputRegion(tan_wcs(), BOX, corners)
 
 
 def test_maps_between_distorted_images_are_exact():

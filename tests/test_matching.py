@@ -12,7 +12,6 @@ from jax.test_util import check_grads
 
 from jaxcoadd.matching import (
     KernelModel,
-    cell_centres,
     check_psf_stamps,
     fit_kernel,
     gaussian_model_psf,
@@ -20,6 +19,7 @@ from jaxcoadd.matching import (
     match_psf,
     matched_stamps,
     matching_basis,
+    matching_positions,
     matching_residuals,
     matching_stamp_size,
     model_psf_size,
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.slow
 NO_DATA = 256
 STAMP = 31
 REGION = (300, 400)
-CENTRES = cell_centres(REGION)
+CENTRES = matching_positions(REGION)
 
 match = jax.jit(match_psf, static_argnames="no_data")
 
@@ -119,7 +119,7 @@ def test_functions_are_gaussians_times_monomials():
 
 
 def test_cells_cover_the_region_and_one_cell_beyond():
-    centres = cell_centres((200, 100), cell_size=50)
+    centres = matching_positions((200, 100), cell_size=50)
     assert len(centres) == 6 * 4
     np.testing.assert_array_equal(centres[0], [-25.5, -25.5])
     np.testing.assert_array_equal(centres[-1], [224.5, 124.5])
@@ -452,7 +452,7 @@ def test_gradient_of_the_convolution_is_its_slope():
 def test_gradient_of_the_fit_is_its_slope():
     with jax.enable_x64(True):
         basis = matching_basis(7, sigmas=(1.0, 2.0), degrees=(2, 1))
-        centres = cell_centres((100, 100), cell_size=80)
+        centres = matching_positions((100, 100), cell_size=80)
         sigmas = 1.5 + 0.002 * centres[:, 0]
         stamps = jnp.stack([gaussian(sigma, 13) for sigma in sigmas])
 
@@ -558,7 +558,7 @@ def test_stamps_of_wrong_sizes_are_refused(stamps, model, message):
         (lambda: matching_basis(sigmas=(np.nan, 1.0, 2.0)), "sigma of .* is nan"),
         (lambda: matching_basis(degrees=(1, -1, 0)), "degree of the basis is -1"),
         (lambda: matching_stamp_size(24, 23, 21), "the PSF is 24 pixels"),
-        (lambda: cell_centres((0, 5)), r"region is \(0, 5\).* must be positive"),
+        (lambda: matching_positions((0, 5)), r"region is \(0, 5\).* must be positive"),
         (lambda: noise_correlation(jnp.ones((4, 4))), "4 by 4 .* square of odd"),
     ],
 )

@@ -15,9 +15,9 @@ from jaxcoadd.psfs import (
     LargeTransformError,
     PsfGrid,
     PsfSamples,
-    cell_centres,
     coadd_psf,
     coadd_psf_at,
+    grid_cell_centres,
     make_stamp_psf,
     pixel_fraction,
     psf_image_at,
@@ -345,7 +345,7 @@ def test_half_sizes_are_those_of_the_box_of_the_corners():
 
 
 def test_centres_of_cells_count_only_pixels_of_the_image():
-    y, x = cell_centres((4100, 1000), origin=(100, -50))
+    y, x = grid_cell_centres((4100, 1000), origin=(100, -50))
     assert x.tolist() == [349.5, 849.5]
     assert y[:2].tolist() == [199.5, 699.5]
     assert y[-1] == 4000 - 50 + 49.5
@@ -458,7 +458,7 @@ def test_tables_of_nothing_and_cells_of_nothing_are_refused():
     with pytest.raises(ValueError, match="size of a cached kernel is 0"):
         CachedKernel(Lanczos(3), 0)
     with pytest.raises(ValueError, match="cannot be cut into cells of 0"):
-        cell_centres((10, 10), cell_size=0)
+        grid_cell_centres((10, 10), cell_size=0)
 
 
 def test_grids_whose_parts_disagree_are_refused():

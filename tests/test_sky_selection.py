@@ -1,5 +1,6 @@
 """Overlap on the sphere, and the selection of detectors and visits."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -237,7 +238,29 @@ def test_bands_without_a_limit_have_that_of_the_fallback():
         sky.PsfCuts(min_stars={"g": 10})
 
 
+def test_columns_are_needed_by_limits_that_are_on_alone():
+    row = {"psfSigma": 2.0, "pixelScale": 0.2, "band": "r"}
+    by_band = {"min_stars", "max_star_ellipticity", "max_star_unnormalized_ellipticity"}
+    names = sky.PsfCuts.__dataclass_fields__.keys()
+    off = {name: {"fallback": 0.0} if name in by_band else None for name in names}
+    for limit, failed in ((1.0, None), (0.9, "max_fwhm")):
+        assert (
+            sky.failed_psf_cut(row, sky.PsfCuts(**off | {"max_fwhm": limit})) == failed
+        )
+    with pytest.raises(ValueError, match="no column 'psfStarDeltaE1Median', which a"):
+        sky.failed_psf_cut(row)
+
+
 # Visits
+
+
+def test_the_row_of_a_detector_is_that_of_the_limits():
+    columns = {name: [value, math.nan] for name, value in GOOD_ROW.items()}
+    one = dataclasses.replace(visit(7, **columns), detectors=np.array([40, 3]))
+    assert sky.failed_psf_cut(one.row(40)) is None
+    assert one.row(3)["psfSigma"] == 99 and sky.failed_psf_cut(one.row(5)) == "row"
+    with pytest.raises(ValueError, match="visit 7 have no numbers; give `detectors`"):
+        visit(7).row(40)
 
 
 def test_visits_come_by_seeing_and_then_by_number():

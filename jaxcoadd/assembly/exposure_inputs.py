@@ -12,11 +12,11 @@ from jaxcoadd.inputs.records import (
     DetectorInput,
     VisitInput,
 )
+from jaxcoadd.inputs.regions import InputRegion
 from jaxcoadd.inputs.tables import detector_table, sort_inputs, visit_table
 from jaxcoadd.io import Grid
 from jaxcoadd.io.psf_grids import psf_grid_hdus
 from jaxcoadd.resampling import AbstractKernel
-from jaxcoadd.sky.psf_inputs import InputRegion
 from jaxcoadd.warping import WarpedVisit
 
 
@@ -99,11 +99,7 @@ def coadd_psf_of(
     found = [
         PsfInput(
             row.psf,
-            InputRegion(
-                row.wcs,
-                row.box,
-                None if row.polygon is None else row.polygon.vertices,
-            ),
+            InputRegion(row.wcs, row.box, row.polygon),
             row.weight,
             float(row.goodpix),
         )

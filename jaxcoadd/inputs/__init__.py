@@ -1,4 +1,4 @@
-"""What travels with a coadd beside its pixels: tables, polygons, fields and maps.
+"""What travels with a coadd beside its pixels: tables, regions, fields and maps.
 
 On the host and in double precision. Boxes are inclusive, positions are (x, y).
 """
@@ -32,6 +32,12 @@ from jaxcoadd.inputs.polygons import (
 )
 from jaxcoadd.inputs.rasters import polygon_fractions, polygon_pixels
 from jaxcoadd.inputs.records import CoaddInputs, DetectorInput, VisitInput
+from jaxcoadd.inputs.regions import (
+    InputRegion,
+    affine_maps,
+    average_position,
+    source_positions,
+)
 from jaxcoadd.inputs.tables import (
     add_warp,
     copy_polygons,
@@ -44,12 +50,15 @@ from jaxcoadd.inputs.transmission import ThroughputCurve, coadd_throughput
 __all__ = [
     "CoaddInputs",
     "DetectorInput",
+    "InputRegion",
     "NotCoveredError",
     "Polygon",
     "PolygonError",
     "ThroughputCurve",
     "VisitInput",
     "add_warp",
+    "affine_maps",
+    "average_position",
     "box_polygon",
     "cell_aperture_correction",
     "clear_bad_visits",
@@ -71,6 +80,7 @@ __all__ = [
     "make_input_map",
     "polygon_fractions",
     "polygon_pixels",
+    "source_positions",
     "transform_polygon",
     "unite_polygons",
     "visit_table",

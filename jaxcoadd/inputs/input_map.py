@@ -7,12 +7,13 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from scipy.spatial import ConvexHull
 
 from jaxcoadd.inputs.boxes import Box, box_shape
 from jaxcoadd.inputs.polygons import Polygon, box_polygon
 from jaxcoadd.inputs.records import DetectorInput
+from jaxcoadd.sky.sphere import unit_vectors
 
 NSIDE = 32768
 NSIDE_COVERAGE = 256
@@ -130,20 +131,12 @@ def _pixels_within(wcs: Any, polygon: Polygon, nside: int, name: str) -> np.ndar
         raise ValueError(
             f"a corner of {name} has no position on the sky; check its WCS and polygon"
         )
-    hull = _spherical_hull(np.radians(longitude), np.radians(latitude))
+    hull = _spherical_hull(unit_vectors(longitude, latitude))
     return _hpgeom().query_polygon(nside, longitude[hull], latitude[hull])
 
 
-def _spherical_hull(longitude: np.ndarray, latitude: np.ndarray) -> np.ndarray:
-    """Return the indices of the corners of the convex hull of positions on the sky."""
-    vectors = np.stack(
-        [
-            np.cos(latitude) * np.cos(longitude),
-            np.cos(latitude) * np.sin(longitude),
-            np.sin(latitude),
-        ],
-        axis=-1,
-    )
+def _spherical_hull(vectors: Float[np.ndarray, "corner 3"]) -> np.ndarray:
+    """Return the indices of the corners of the convex hull of unit vectors."""
     # Great circles are straight lines on the plane that touches the sphere.
     _, _, axes = np.linalg.svd(vectors - vectors.mean(axis=0))
     depth = vectors @ axes[2]

@@ -6,8 +6,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from jaxcoadd.inputs.boxes import Box, box_contains, box_shape
+from jaxcoadd.inputs.boxes import Box, box_shape
 from jaxcoadd.inputs.polygons import Polygon
+from jaxcoadd.inputs.regions import is_used
 
 FILTER_LENGTH = 32
 
@@ -141,15 +142,12 @@ class DetectorInput:
     def contains(
         self, x: np.ndarray, y: np.ndarray, *, box: Box | None = None
     ) -> np.ndarray:
-        """Tell which positions, in its pixels, the detector is used at.
+        """Tell at which positions, in its pixels, the detector is used, see `is_used`.
 
-        In the box (left and lower edges belong to it) and, if there is a polygon,
-        strictly inside of that. Another box may be given, as that of a field.
+        Another box may be given, as that of a field.
         """
-        inside = box_contains(self.box if box is None else box, x, y)
-        if self.polygon is None:
-            return inside
-        return inside & self.polygon.contains(x, y)
+        used = self.box if box is None else box
+        return is_used(x, y, box=used, polygon=self.polygon)
 
 
 def _check_row(row: VisitInput | DetectorInput) -> None:

@@ -7,7 +7,7 @@ is made of, `fit_kernel` finds how much of each, `match_psf` convolves, and
 
 from jaxcoadd.matching.bases import matching_basis
 from jaxcoadd.matching.convolution import match_psf
-from jaxcoadd.matching.fitting import cell_centres, check_psf_stamps, fit_kernel
+from jaxcoadd.matching.fitting import check_psf_stamps, fit_kernel, matching_positions
 from jaxcoadd.matching.kernels import KernelModel, kernels_at
 from jaxcoadd.matching.models import (
     gaussian_model_psf,
@@ -24,7 +24,6 @@ from jaxcoadd.matching.quality import (
 __all__ = [
     "KernelModel",
     "MatchingResiduals",
-    "cell_centres",
     "check_psf_stamps",
     "fit_kernel",
     "gaussian_model_psf",
@@ -32,6 +31,7 @@ __all__ = [
     "match_psf",
     "matched_stamps",
     "matching_basis",
+    "matching_positions",
     "matching_residuals",
     "matching_stamp_size",
     "model_psf_size",

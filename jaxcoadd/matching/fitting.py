@@ -25,7 +25,7 @@ _AT_ONCE = 64
 _RIDGE = 8
 
 
-def cell_centres(
+def matching_positions(
     shape: tuple[int, int], *, cell_size: int = CELL_SIZE
 ) -> Float[np.ndarray, "cell 2"]:
     """Return the positions where the PSFs of an image are taken for matching.
@@ -50,7 +50,7 @@ def cell_centres(
 
     Examples
     --------
-    >>> cell_centres((128, 128))[:2]
+    >>> matching_positions((128, 128))[:2]
     array([[-64.5, -64.5],
            [-64.5,  63.5]])
     """
@@ -86,7 +86,7 @@ def fit_kernel(
     basis
         Functions from `matching_basis`.
     positions
-        Pairs (y, x), as from `cell_centres`.
+        Pairs (y, x), as from `matching_positions`.
     shape
         Rows and columns of the region over which the kernel varies.
     order

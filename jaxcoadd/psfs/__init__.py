@@ -1,7 +1,7 @@
 """Point-spread functions: as stamps, on another grid of pixels, and of a coadd."""
 
 from jaxcoadd.psfs.coadding import PsfSamples, coadd_psf, coadd_psf_at, warp_psf_at
-from jaxcoadd.psfs.grids import PsfGrid, cell_centres
+from jaxcoadd.psfs.grids import PsfGrid, grid_cell_centres
 from jaxcoadd.psfs.stamps import (
     StampPsf,
     make_stamp_psf,
@@ -25,9 +25,9 @@ __all__ = [
     "PsfGrid",
     "PsfSamples",
     "StampPsf",
-    "cell_centres",
     "coadd_psf",
     "coadd_psf_at",
+    "grid_cell_centres",
     "make_stamp_psf",
     "pixel_fraction",
     "psf_image_at",

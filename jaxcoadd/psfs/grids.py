@@ -40,7 +40,7 @@ class PsfGrid:
             )
 
 
-def cell_centres(
+def grid_cell_centres(
     shape: tuple[int, int],
     *,
     origin: tuple[int, int] = (0, 0),
@@ -70,7 +70,7 @@ def cell_centres(
 
     Examples
     --------
-    >>> cell_centres((1000, 600), cell_size=500)
+    >>> grid_cell_centres((1000, 600), cell_size=500)
     (array([249.5, 749.5]), array([249.5, 549.5]))
     """
     if min(*shape, cell_size) < 1:

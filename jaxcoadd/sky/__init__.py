@@ -26,12 +26,6 @@ from jaxcoadd.sky.positions import (
     pixel_coordinates,
     pixel_mapping,
 )
-from jaxcoadd.sky.psf_inputs import (
-    InputRegion,
-    affine_maps,
-    average_position,
-    source_positions,
-)
 from jaxcoadd.sky.rings import RingsSkyMap
 from jaxcoadd.sky.sphere import hulls_overlap
 from jaxcoadd.sky.tracts import Cell, Patch, PatchGrid, Tract
@@ -56,7 +50,6 @@ __all__ = [
     "DodecahedronSkyMap",
     "EquatorialSkyMap",
     "HealpixSkyMap",
-    "InputRegion",
     "LegacyPatches",
     "Patch",
     "PatchGrid",
@@ -67,8 +60,6 @@ __all__ = [
     "Tract",
     "TractLayout",
     "VisitSummary",
-    "affine_maps",
-    "average_position",
     "failed_psf_cut",
     "hulls_overlap",
     "image_corners",
@@ -81,7 +72,6 @@ __all__ = [
     "select_overlapping",
     "select_seeing_quantile",
     "sky_map_names",
-    "source_positions",
     "visit_fwhm",
     "visit_overlaps",
 ]

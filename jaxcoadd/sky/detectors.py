@@ -2,7 +2,8 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -159,9 +160,14 @@ def failed_psf_cut(
     ----------
     row
         Its row of the visit's summary, by LSST's names of the columns. None if it has
-        none, which fails "row".
+        none, which fails "row". Columns of limits that are off need not be there.
     cuts
         The limits, LSST's by default.
+
+    Raises
+    ------
+    ValueError
+        A column is missing.
 
     Notes
     -----
@@ -170,48 +176,63 @@ def failed_psf_cut(
     """
     if row is None:
         return "row"
-    cuts = PsfCuts() if cuts is None else cuts
-    band = row["band"]
-    for name, limit, value in _cut_values(row, cuts):
-        if not value <= limit:
-            return name
-    least = _of_band(cuts.min_stars, band)
+    try:
+        return next(_failed_cuts(row, PsfCuts() if cuts is None else cuts), None)
+    except KeyError as error:
+        raise ValueError(
+            f"the row of a detector has no column {error}, which a limit needs; add "
+            "the column or switch the limit off"
+        ) from error
+
+
+def _failed_cuts(row: Mapping[str, Any], cuts: PsfCuts) -> Iterator[str]:
+    """Yield the names of the limits that a row fails.
+
+    A column is looked at when a limit is reached that needs it.
+    """
+    for name, value in _VALUES.items():
+        limit = getattr(cuts, name)
+        is_on = limit is not None if name in _OFF_BY_NONE_ALONE else bool(limit)
+        if is_on and not value(row) <= limit:
+            yield name
+    least = _of_band(cuts.min_stars, row)
     if least and row["nPsfStar"] < least:
-        return "min_stars"
+        yield "min_stars"
     for name, column in (
         ("max_star_ellipticity", "starEMedian"),
         ("max_star_unnormalized_ellipticity", "starUnNormalizedEMedian"),
     ):
-        limit = _of_band(getattr(cuts, name), band)
+        limit = _of_band(getattr(cuts, name), row)
         if limit and not row[column] <= limit:
-            return name
-    return None
+            yield name
 
 
-def _cut_values(
-    row: Mapping[str, Any], cuts: PsfCuts
-) -> Iterator[tuple[str, float, float]]:
-    """Yield the name, limit and value of each cut that is on and is one number."""
-    fwhm = row["psfSigma"] * row["pixelScale"] * SIGMA_TO_FWHM
-    residual = math.sqrt(
+def _fwhm(row: Mapping[str, Any]) -> float:
+    return row["psfSigma"] * row["pixelScale"] * SIGMA_TO_FWHM
+
+
+def _ellipticity_residual(row: Mapping[str, Any]) -> float:
+    return math.sqrt(
         row["psfStarDeltaE1Median"] ** 2 + row["psfStarDeltaE2Median"] ** 2
     )
-    for name, value in (
-        ("max_fwhm", fwhm),
-        ("max_ellipticity_residual", residual),
-        ("max_size_scatter", row["psfStarDeltaSizeScatter"]),
-        ("max_scaled_size_scatter", row["psfStarScaledDeltaSizeScatter"]),
-    ):
-        if getattr(cuts, name):
-            yield name, getattr(cuts, name), value
-    for name, column in (
-        ("max_trace_radius_delta", "psfTraceRadiusDelta"),
-        ("max_aperture_flux_delta", "psfApFluxDelta"),
-        ("max_aperture_correction_delta", "psfApCorrSigmaScaledDelta"),
-    ):
-        if getattr(cuts, name) is not None:
-            yield name, getattr(cuts, name), row[column]
 
 
-def _of_band(table: Mapping[str, float], band: str) -> float:
-    return table.get(band, table[FALLBACK])
+_VALUES: dict[str, Callable[[Mapping[str, Any]], float]] = {
+    "max_fwhm": _fwhm,
+    "max_ellipticity_residual": _ellipticity_residual,
+    "max_size_scatter": operator.itemgetter("psfStarDeltaSizeScatter"),
+    "max_scaled_size_scatter": operator.itemgetter("psfStarScaledDeltaSizeScatter"),
+    "max_trace_radius_delta": operator.itemgetter("psfTraceRadiusDelta"),
+    "max_aperture_flux_delta": operator.itemgetter("psfApFluxDelta"),
+    "max_aperture_correction_delta": operator.itemgetter("psfApCorrSigmaScaledDelta"),
+}
+
+_OFF_BY_NONE_ALONE = {
+    "max_trace_radius_delta",
+    "max_aperture_flux_delta",
+    "max_aperture_correction_delta",
+}
+
+
+def _of_band(table: Mapping[str, float], row: Mapping[str, Any]) -> float:
+    return table.get(row["band"], table[FALLBACK])

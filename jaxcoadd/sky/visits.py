@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -103,7 +104,9 @@ class VisitSummary:
         RA and Dec of its corners in degrees: detector, corner, 2. LSST: raCorners,
         decCorners.
     columns
-        Other columns by name, for `min_values`.
+        Other columns by name, for `min_values` and `failed_psf_cut`.
+    detectors
+        Numbers of the detectors.
     """
 
     visit: int
@@ -113,6 +116,27 @@ class VisitSummary:
     has_wcs: np.ndarray
     corners: np.ndarray
     columns: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    detectors: np.ndarray | None = None
+
+    def row(self, detector: int) -> dict[str, Any] | None:
+        """Return the row of a detector as `failed_psf_cut` takes it, None if none.
+
+        Raises
+        ------
+        ValueError
+            The detectors have no numbers.
+        """
+        if self.detectors is None:
+            raise ValueError(
+                f"the detectors of visit {self.visit} have no numbers; give `detectors`"
+            )
+        (found,) = np.nonzero(np.asarray(self.detectors) == detector)
+        if not len(found):
+            return None
+        sizes = {"psfSigma": self.psf_sigma, "pixelScale": self.pixel_scale}
+        return {
+            name: values[found[0]] for name, values in {**self.columns, **sizes}.items()
+        }
 
 
 def visit_fwhm(

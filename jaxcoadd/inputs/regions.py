@@ -6,12 +6,13 @@ celestial frame.
 
 import dataclasses
 from collections.abc import Sequence
-from types import ModuleType
 
 import numpy as np
 from astropy.wcs import WCS
 from jaxtyping import Bool, Float
 
+from jaxcoadd.inputs.boxes import Box, box_contains
+from jaxcoadd.inputs.polygons import Polygon, PolygonError
 from jaxcoadd.sky.sphere import unit_vectors
 
 Positions = Float[np.ndarray, "position 2"]
@@ -37,41 +38,65 @@ class InputRegion:
     wcs
         WCS of the input.
     box
-        First and last column and row: (min_x, min_y, max_x, max_y).
+        First and last column and row (x0, y0, x1, y1), inclusive.
     polygon
-        Corners of the region that is used, in pixels of the input; ``None``: the box.
+        The part that is used, in pixels of the input; ``None``: the box.
+
+    Raises
+    ------
+    PolygonError
+        The polygon is not a `Polygon`.
     """
 
     wcs: WCS
-    box: tuple[int, int, int, int]
-    polygon: Float[np.ndarray, "corner 2"] | None = None
+    box: Box
+    polygon: Polygon | None = None
 
-    def contains(self, positions: Positions) -> Bool[np.ndarray, " position"]:
-        """Tell which positions on the input are in its box and in its polygon.
+    def __post_init__(self):
+        """Refuse vertices alone."""
+        if not (self.polygon is None or isinstance(self.polygon, Polygon)):
+            raise PolygonError(
+                f"the polygon of an input is a {type(self.polygon).__name__}; make it "
+                "an inputs.Polygon"
+            )
 
-        The box goes from half a pixel before its first to half a pixel after its last
-        pixel, where it ends; the edge of the polygon does not belong to it.
-        """
-        first, last = np.array(self.box[:2]), np.array(self.box[2:])
-        # NaN is nowhere.
-        within = (positions >= first - 0.5) & (positions < last + 0.5)
-        found = np.array(within.all(axis=1))
-        if self.polygon is not None:
-            shapely = _shapely()
-            polygon = shapely.Polygon(self.polygon)
-            shapely.prepare(polygon)
-            found[found] = shapely.contains_xy(polygon, *positions[found].T)
-        return found
+    def contains(self, x: np.ndarray, y: np.ndarray) -> Bool[np.ndarray, "*shape"]:
+        """Tell at which positions on the input it is used, see `is_used`."""
+        return is_used(x, y, box=self.box, polygon=self.polygon)
 
 
-def _shapely() -> ModuleType:
-    try:
-        import shapely
-    except ImportError as error:
-        raise ImportError(
-            "polygons need shapely; install it with: pip install 'jaxcoadd[sky]'"
-        ) from error
-    return shapely
+def is_used(
+    x: np.ndarray, y: np.ndarray, *, box: Box, polygon: Polygon | None
+) -> Bool[np.ndarray, "*shape"]:
+    """Tell at which positions a detector is used; at NaN it is not.
+
+    Parameters
+    ----------
+    x, y
+        Positions in pixels of the detector.
+    box
+        First and last column and row (x0, y0, x1, y1), inclusive. Its left and lower
+        edges belong to it, the right and upper ones do not.
+    polygon
+        The valid polygon, whose edges do not belong to it; ``None`` means the whole
+        box.
+
+    Returns
+    -------
+    Array
+        Whether a position is in the box and in the polygon.
+
+    Examples
+    --------
+    >>> triangle = Polygon([(0, 0), (9, 0), (0, 9)])
+    >>> x, y = np.array([-0.5, 9.5, 2.0, 8.0]), np.array([0.0, 0.0, 2.0, 8.0])
+    >>> is_used(x, y, box=(0, 0, 9, 9), polygon=None)
+    array([ True, False,  True,  True])
+    >>> is_used(x, y, box=(0, 0, 9, 9), polygon=triangle)
+    array([False, False,  True, False])
+    """
+    inside = box_contains(box, x, y)
+    return inside if polygon is None else inside & polygon.contains(x, y)
 
 
 def source_positions(coadd_wcs: WCS, wcs: WCS, positions: Positions) -> Positions:
@@ -206,7 +231,7 @@ def _is_covered(
 ) -> bool:
     """Tell whether any input covers a position on the coadd."""
     return any(
-        region.contains(source_positions(coadd_wcs, region.wcs, position))[0]
+        region.contains(*source_positions(coadd_wcs, region.wcs, position).T)[0]
         for region in regions
     )
 
