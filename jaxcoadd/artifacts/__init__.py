@@ -1,1 +1,81 @@
-"""Artifacts: what a few warps show and the others do not."""
+"""Artifacts: what a few warps show and the others do not, and coadds without it."""
+
+from jaxcoadd.artifacts.alternatives import coadd_without, flag_edges, mask_stack
+from jaxcoadd.artifacts.compare_warp import (
+    ComparedCoadd,
+    compare_warp,
+    compare_with,
+    static_sky,
+)
+from jaxcoadd.artifacts.config import (
+    COMPARE_WARP,
+    COMPARE_WARP_V24,
+    CompareWarpConfig,
+)
+from jaxcoadd.artifacts.differences import (
+    Candidates,
+    Difference,
+    StreakFinder,
+    find_candidates,
+    subtract_static_sky,
+)
+from jaxcoadd.artifacts.filters import (
+    has_good_pixels,
+    is_transient,
+    is_within_source,
+    max_epochs,
+)
+from jaxcoadd.artifacts.finding import (
+    ArtifactError,
+    Artifacts,
+    find_artifacts,
+    find_sources,
+    remarks,
+)
+from jaxcoadd.artifacts.safe_clip import (
+    SAFE_CLIP,
+    MeanDifference,
+    SafeClipConfig,
+    SafelyClipped,
+    choose_warps,
+    clip_footprints,
+    difference_of_means,
+    find_big,
+    safe_clip,
+)
+
+__all__ = [
+    "COMPARE_WARP",
+    "COMPARE_WARP_V24",
+    "SAFE_CLIP",
+    "ArtifactError",
+    "Artifacts",
+    "Candidates",
+    "CompareWarpConfig",
+    "ComparedCoadd",
+    "Difference",
+    "MeanDifference",
+    "SafeClipConfig",
+    "SafelyClipped",
+    "StreakFinder",
+    "choose_warps",
+    "clip_footprints",
+    "coadd_without",
+    "compare_warp",
+    "compare_with",
+    "difference_of_means",
+    "find_artifacts",
+    "find_big",
+    "find_candidates",
+    "find_sources",
+    "flag_edges",
+    "has_good_pixels",
+    "is_transient",
+    "is_within_source",
+    "mask_stack",
+    "max_epochs",
+    "remarks",
+    "safe_clip",
+    "static_sky",
+    "subtract_static_sky",
+]

@@ -1,14 +1,10 @@
 """CompareWarp: what only a few epochs see, against a static sky, is an artifact."""
 
-import contextlib
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import UInt16
 
-from jaxcoadd.arrays import Mask
 from jaxcoadd.artifacts.alternatives import (
     coadd_without,
     compiled_coadd,
@@ -16,61 +12,10 @@ from jaxcoadd.artifacts.alternatives import (
     flag_edges,
 )
 from jaxcoadd.artifacts.config import COMPARE_WARP, CompareWarpConfig
-from jaxcoadd.artifacts.differences import (
-    Candidates,
-    StreakFinder,
-    find_candidates,
-    subtract_static_sky,
-)
-from jaxcoadd.artifacts.filters import is_transient, is_within_source
+from jaxcoadd.artifacts.differences import StreakFinder
+from jaxcoadd.artifacts.finding import ArtifactError, Artifacts, find_artifacts
 from jaxcoadd.coadds import Coadd
-from jaxcoadd.detection import BackgroundError, Footprints, detect
-from jaxcoadd.spans import SpanSet
 from jaxcoadd.warps import Warp, WarpStack, stack_warps
-
-_LEAST_EPOCHS = 3
-
-
-class ArtifactError(ValueError):
-    """What was found cannot be artifacts: one sentence says which warp is wrong."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Artifacts:
-    """The artifacts of several warps.
-
-    Parameters
-    ----------
-    clipped
-        Regions to leave out, of each warp.
-    no_data, edge
-        Where the PSF-matched partner of each warp has no data, and where it has EDGE.
-    sources
-        Footprints on the static sky, if they were asked for.
-    candidates
-        What each difference has; ``None`` for a warp without a partner.
-    epoch_count
-        How many warps have a candidate at each pixel, (y, x).
-    n_image
-        How many have data there, (y, x).
-    """
-
-    clipped: tuple[Footprints, ...]
-    no_data: tuple[SpanSet, ...]
-    edge: tuple[SpanSet, ...]
-    sources: Footprints
-    candidates: tuple[Candidates | None, ...]
-    epoch_count: UInt16[np.ndarray, "y x"]
-    n_image: UInt16[np.ndarray, "y x"]
-
-    def alternatives(self) -> tuple[dict[str, Sequence[SpanSet]], ...]:
-        """Return the regions by plane, of each warp, as masks take them."""
-        return tuple(
-            {"CLIPPED": clipped, "NO_DATA": (no_data,), "EDGE": (edge,)}
-            for clipped, no_data, edge in zip(
-                self.clipped, self.no_data, self.edge, strict=True
-            )
-        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,80 +37,6 @@ class ComparedCoadd:
     template: Coadd
 
 
-def find_artifacts(
-    template: Coadd,
-    warps: Iterable[Warp | None],
-    *,
-    sigma: float | Sequence[float],
-    template_sigma: float,
-    config: CompareWarpConfig = COMPARE_WARP,
-    streaks: StreakFinder | None = None,
-    origin: tuple[int, int] = (0, 0),
-) -> Artifacts:
-    """Find artifacts in warps by comparison with the static sky.
-
-    Parameters
-    ----------
-    template
-        The static sky, from `static_sky`.
-    warps
-        PSF-matched warps, read one after the other; ``None`` for a warp that has
-        none, which then counts as without data.
-    sigma
-        Standard deviation of the PSF of the warps, pixels: one for all, or one each.
-    template_sigma
-        That of the static sky.
-    config
-        How; by default as LSST does.
-    streaks
-        What finds streaks on a difference; ``None``: nothing does.
-    origin
-        Position (x, y) of the pixel [0, 0].
-
-    Returns
-    -------
-    Artifacts
-        In the order of the warps, which does not matter otherwise.
-
-    Raises
-    ------
-    ArtifactError
-        A warp would be left out whole.
-    ValueError
-        A warp and the static sky differ in shape; a width that is not positive.
-
-    Notes
-    -----
-    Only one warp's difference is held at a time. LSST: ``findArtifacts`` of
-    ``CompareWarpAssembleCoaddTask``.
-    """
-    rows, columns = template.image.shape
-    shape = rows, columns
-    sources, inherited = find_sources(
-        template, sigma=template_sigma, config=config, origin=origin
-    )
-    epoch_count, n_image = (np.zeros(shape, np.uint16) for _ in range(2))
-    found = []
-    for n, warp in enumerate(warps):
-        if warp is None:
-            found.append(None)
-            continue
-        difference = subtract_static_sky(
-            warp,
-            template,
-            sigma=sigma if isinstance(sigma, float | int) else sigma[n],
-            config=config,
-            inherited=inherited,
-        )
-        candidates = find_candidates(
-            difference, config, sources=sources, streaks=streaks, origin=origin
-        )
-        epoch_count += SpanSet().union(*candidates.kept).to_image(shape, origin)
-        n_image += candidates.counted.to_image(shape, origin)
-        found.append(candidates)
-    return _collect(found, sources, epoch_count, n_image, config, origin)
-
-
 def static_sky(stack: WarpStack, config: CompareWarpConfig = COMPARE_WARP) -> Coadd:
     """Coadd PSF-matched warps to what stays the same.
 
@@ -177,146 +48,6 @@ def static_sky(stack: WarpStack, config: CompareWarpConfig = COMPARE_WARP) -> Co
         How.
     """
     return compiled_coadd(stack, config.static_sky)
-
-
-def find_sources(
-    template: Coadd,
-    *,
-    sigma: float,
-    config: CompareWarpConfig,
-    origin: tuple[int, int] = (0, 0),
-) -> tuple[Footprints, Mask]:
-    """Find the sources of the static sky, whose residuals are no artifacts.
-
-    Parameters
-    ----------
-    template
-        The static sky; its mask does not matter.
-    sigma
-        Standard deviation of its PSF, pixels.
-    config
-        How to detect. If too many pixels are detected to measure the background, it
-        is done again with higher thresholds.
-    origin
-        Position (x, y) of the pixel [0, 0].
-
-    Returns
-    -------
-    tuple
-        Footprints, none if sources are not to be kept, and the bits that differences
-        inherit.
-
-    Raises
-    ------
-    BackgroundError
-        Nothing is left for the background in any attempt.
-    """
-    nothing = jnp.zeros(template.image.shape, jnp.uint32)
-    if not config.keep_sources:
-        return (), nothing
-
-    def search(factor, negative_factor):
-        found = detect(
-            template.image,
-            template.variance,
-            nothing,
-            sigma=sigma,
-            config=config.source_detection,
-            planes=template.planes,
-            origin=origin,
-            factor=factor,
-            negative_factor=negative_factor,
-        )
-        bits = found.planes.bits(config.inherited_planes)
-        return found.positive, found.mask & jnp.uint32(bits)
-
-    *others, last = attempt_factors(config.source_attempts, config.source_factor)
-    for factors in others:
-        with contextlib.suppress(BackgroundError):
-            return search(*factors)
-    return search(*last)
-
-
-def attempt_factors(attempts: int, step: float) -> list[tuple[float, float]]:
-    """Return what multiplies the positive and the negative threshold, by attempt.
-
-    The negative one is raised at each attempt, the positive one from the middle on:
-    it decides what a source is.
-    """
-    late = np.maximum(np.arange(attempts) - int(0.4 * attempts) - 1, 0)
-    return [(step ** int(n), step**i) for i, n in enumerate(late)]
-
-
-def _collect(found, sources, epoch_count, n_image, config, origin) -> Artifacts:
-    """Tell artifacts from candidates, once all warps are counted."""
-    shape = epoch_count.shape
-    x0, y0 = origin
-    everywhere = SpanSet.box(x0, y0, x0 + shape[1] - 1, y0 + shape[0] - 1)
-    clipped = []
-    for n, candidates in enumerate(found):
-        if candidates is None:
-            clipped.append(())
-            continue
-        kept = candidates.kept
-        chosen = is_transient(
-            kept, epoch_count, n_image, config=config, origin=origin
-        ) & ~is_within_source(kept, sources, shape=shape, origin=origin)
-        artifacts = tuple(f for f, one in zip(kept, chosen, strict=True) if one)
-        clipped.append(artifacts + candidates.streaks)
-        _refuse_whole(n, clipped[-1], everywhere - candidates.no_data)
-    return Artifacts(
-        clipped=tuple(clipped),
-        no_data=tuple(everywhere if c is None else c.no_data for c in found),
-        edge=tuple(SpanSet() if c is None else c.edge for c in found),
-        sources=sources,
-        candidates=tuple(found),
-        epoch_count=epoch_count,
-        n_image=n_image,
-    )
-
-
-def _refuse_whole(number, clipped, data) -> None:
-    """Refuse to leave out all data of a warp."""
-    if data.area and SpanSet().union(*clipped).contains(data):
-        raise ArtifactError(
-            f"all {data.area} pixels of warp {number} would be artifacts; leave it "
-            "out, or see whether its zero point, background or registration is wrong"
-        )
-
-
-def remarks(artifacts: Artifacts) -> tuple[str, ...]:
-    """Say in sentences what kept artifacts from being found.
-
-    Parameters
-    ----------
-    artifacts
-        From `find_artifacts`.
-
-    Returns
-    -------
-    tuple
-        Warps without a partner; warps that overlap with fewer than two others, where
-        nothing can be masked.
-    """
-    lines = [
-        f"warp {n} has no PSF-matched partner and is left out of the coadd"
-        for n, candidates in enumerate(artifacts.candidates)
-        if candidates is None
-    ]
-    known = [c for c in artifacts.candidates if c is not None]
-    if len(known) < _LEAST_EPOCHS:
-        return (
-            *lines,
-            f"{len(known)} warps have PSF-matched partners; artifacts are masked only "
-            f"where {_LEAST_EPOCHS} or more have data",
-        )
-    deep = SpanSet.from_image(artifacts.n_image >= _LEAST_EPOCHS)
-    for n, candidates in enumerate(artifacts.candidates):
-        if candidates is not None and not len((candidates.counted & deep).rows):
-            lines.append(
-                f"warp {n} nowhere overlaps with two others; its artifacts stay"
-            )
-    return tuple(lines)
 
 
 def compare_warp(
@@ -366,19 +97,65 @@ def compare_warp(
     -----
     LSST: ``CompareWarpAssembleCoaddTask``.
     """
+    n = int(np.asarray(stack.present).sum())
+    partners = _unstack(stack, n) if matched is None else list(matched)
+    template, of_use = _static_sky_of(partners, config)
+    return compare_with(
+        template,
+        stack,
+        [warp if use else None for warp, use in zip(partners, of_use, strict=True)],
+        sigma=sigma,
+        template_sigma=template_sigma,
+        config=config,
+        streaks=streaks,
+        origin=origin,
+    )
+
+
+def compare_with(
+    template: Coadd,
+    stack: WarpStack,
+    matched: Sequence[Warp | None],
+    *,
+    sigma: float | Sequence[float],
+    template_sigma: float | None = None,
+    config: CompareWarpConfig = COMPARE_WARP,
+    streaks: StreakFinder | None = None,
+    origin: tuple[int, int] = (0, 0),
+) -> ComparedCoadd:
+    """Coadd warps without what a static sky, which is known, does not show.
+
+    Parameters
+    ----------
+    template
+        The static sky, its holes filled.
+    stack
+        Direct warps, whole.
+    matched
+        The PSF-matched warp of each, or ``None`` for one without.
+    sigma, template_sigma, config, streaks, origin
+        As for `compare_warp`.
+
+    Returns
+    -------
+    ComparedCoadd
+        The coadd, what was left out of it, and the static sky.
+
+    Raises
+    ------
+    ArtifactError
+        A warp would be left out whole.
+    ValueError
+        The numbers of warps differ.
+    """
     weighed, _ = compiled_weights(stack, config.coadd)
-    used = np.asarray(weighed.present)
-    partners = _unstack(stack, used) if matched is None else list(matched)
-    _check_number(len(partners), np.asarray(stack.present).sum())
-    n = len(partners)
+    n = len(matched)
+    _check_number(n, int(np.asarray(stack.present).sum()))
+    used = np.asarray(weighed.present)[:n]
     sigmas = [float(s) for s in np.broadcast_to(np.asarray(sigma, float), (n,))]
-    template, comparable = _static_sky_of(partners, config)
     artifacts = find_artifacts(
         template,
-        [
-            warp if used[i] and comparable[i] else None
-            for i, warp in enumerate(partners)
-        ],
+        [warp if use else None for warp, use in zip(matched, used, strict=True)],
         sigma=sigmas,
         template_sigma=max(sigmas) if template_sigma is None else template_sigma,
         config=config,
@@ -421,9 +198,8 @@ def _check_number(partners: int, warps: int) -> None:
         )
 
 
-def _unstack(stack: WarpStack, used) -> list[Warp | None]:
-    """Return the warps of a stack, one by one; none for those of no use."""
-    n = int(np.asarray(stack.present).sum())
+def _unstack(stack: WarpStack, n: int) -> list[Warp | None]:
+    """Return the warps of a stack, one by one."""
     return [
         Warp(
             stack.image[i],
@@ -432,7 +208,5 @@ def _unstack(stack: WarpStack, used) -> list[Warp | None]:
             planes=stack.planes,
             zero_point=stack.zero_point[i],
         )
-        if used[i]
-        else None
         for i in range(n)
     ]

@@ -161,9 +161,35 @@ def safe_clip(
     LSST: ``SafeClipAssembleCoaddTask`` of version 24.
     """
     weighed, settled = compiled_weights(stack, config.coadd)
-    difference = difference_of_means(
-        weighed, dataclasses.replace(config, coadd=settled)
+    settled_config = dataclasses.replace(config, coadd=settled)
+    return clip_footprints(
+        weighed,
+        difference_of_means(weighed, settled_config),
+        sigma=sigma,
+        config=settled_config,
+        origin=origin,
     )
+
+
+def clip_footprints(
+    stack: WarpStack,
+    difference: MeanDifference,
+    *,
+    sigma: float,
+    config: SafeClipConfig,
+    origin: tuple[int, int] = (0, 0),
+) -> SafelyClipped:
+    """Coadd warps without the footprints of a difference, each in its own warps.
+
+    Parameters
+    ----------
+    stack
+        Warps with weights.
+    difference
+        Their mean less their clipped mean.
+    sigma, config, origin
+        As for `safe_clip`.
+    """
     detection = detect(
         difference.image,
         difference.variance,
@@ -174,7 +200,7 @@ def safe_clip(
         origin=origin,
     )
     footprints = merge_footprints(detection.positive, detection.negative)
-    masks = np.asarray(weighed.mask)[np.asarray(weighed.present)]
+    masks = np.asarray(stack.mask)[np.asarray(stack.present)]
     chosen = choose_warps(footprints, masks, stack.planes, config, origin=origin)
     clipped = [
         tuple(f for f, one in zip(footprints, column, strict=True) if one)
@@ -186,8 +212,8 @@ def safe_clip(
     ]
     return SafelyClipped(
         coadd=coadd_without(
-            weighed,
-            _for_all(clipped, np.asarray(weighed.present)),
+            stack,
+            _for_all(clipped, np.asarray(stack.present)),
             config.coadd,
             origin=origin,
         ),

@@ -1,4 +1,4 @@
-"""Curves through a few points, and straight on beyond the ends."""
+"""Curves through a few points, and on beyond the ends."""
 
 import numpy as np
 from jaxtyping import Float
@@ -27,29 +27,25 @@ def curve_through(
     -------
     array
         A constant for one point, a line for two, a natural cubic spline for three or
-        four, and Akima's (1970) curve for five and more; straight lines with the
-        slopes of the ends beyond them.
+        four, and Akima's (1970) curve for five and more; beyond the ends, parabolas
+        with the slope and the curvature that the curve has there.
 
     Notes
     -----
     LSST: ``afw.math.Interpolate`` with AKIMA_SPLINE and REDUCE_INTERP_ORDER.
     """
+    inner = np.zeros((4, max(len(knots) - 1, 1), values.shape[1]))
     if len(knots) == 1:
-        inner = np.zeros((4, 0, values.shape[1]))
-        slopes = np.zeros((2, values.shape[1]))
+        inner[0] = values
     elif len(knots) == 2:
-        inner = np.zeros((4, 1, values.shape[1]))
         inner[0] = values[:1]
         inner[1] = np.diff(values, axis=0) / np.diff(knots)[:, None]
-        slopes = inner[1, [0, 0]]
     else:
         inner = _natural(knots, values) if len(knots) < 5 else _akima(knots, values)
-        slopes = np.stack([inner[1, 0], _last_slope(inner[:, -1], knots)])
-    pieces = np.zeros((4, len(knots) + 1, values.shape[1]))
-    pieces[:, 1:-1] = inner
-    pieces[:2, 0] = values[0], slopes[0]
-    pieces[:2, -1] = values[-1], slopes[1]
-    return pieces
+    first, last = inner[:, :1].copy(), _at_the_end(inner[:, -1:], knots)
+    first[3] = 0
+    between = inner if len(knots) > 1 else inner[:, :0]
+    return np.concatenate([first, between, last], axis=1)
 
 
 def locate(
@@ -74,9 +70,12 @@ def _natural(knots, values):
     return CubicSpline(knots, values, bc_type="natural").c[::-1]
 
 
-def _last_slope(piece, knots):
-    u = knots[-1] - knots[-2]
-    return piece[1] + u * (2 * piece[2] + 3 * u * piece[3])
+def _at_the_end(piece, knots):
+    """Return value, slope and curvature where the last piece ends."""
+    u = knots[-1] - knots[-2] if len(knots) > 1 else 0.0
+    a, b, c, d = piece
+    ends = a + u * (b + u * (c + u * d)), b + u * (2 * c + 3 * u * d), c + 3 * u * d
+    return np.stack([*ends, np.zeros_like(a)])
 
 
 def _akima(knots, values):

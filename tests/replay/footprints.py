@@ -67,3 +67,48 @@ def detection_config(fields, *, smooth):
         background=BACKGROUND if fields.get("reEstimateBackground", False) else None,
         stats_planes=tuple(fields.get("statsMask", ("BAD", "SAT", "EDGE", "NO_DATA"))),
     )
+
+
+def keeps_equal_values(values, weights, config):
+    """Tell whether a pass of a clip keeps equal values alone, or one, or none.
+
+    The next pass then has no width, or there is none: the last bit of a mean of 64
+    bits tells whether it keeps those values, or nothing.
+    """
+    low, centre, high = np.percentile(values, [25, 50, 75])
+    width = config.sigma_clip * 0.741301109252802 * (high - low)
+    for _ in range(config.clip_iter):
+        kept = np.abs(values - centre) <= width
+        if kept.sum() <= 1 or np.ptp(values[kept]) == 0:
+            return True
+        w, x = weights[kept], values[kept]
+        centre = np.average(x, weights=w)
+        variance = np.average((x - centre) ** 2, weights=w)
+        debiased = variance * w.sum() ** 2 / (w.sum() ** 2 - (w**2).sum())
+        width = config.sigma_clip * np.sqrt(debiased)
+    return False
+
+
+def agree_on_nan(found, recorded, stack, bad_planes, clip):
+    """Tell where an image is NaN as recorded, and see that it is so where it matters.
+
+    Parameters
+    ----------
+    found, recorded
+        Images that a clipped mean went into.
+    stack
+        The warps, with weights, as the clip had them.
+    bad_planes
+        What it left out.
+    clip
+        Its statistic.
+    """
+    same = np.isnan(found) == np.isnan(recorded)
+    bits = np.uint32(PLANES.bits(bad_planes))
+    for y, x in np.argwhere(~same):
+        values = np.asarray(stack.image)[:, y, x].astype(float)
+        good = (np.asarray(stack.mask)[:, y, x] & bits) == 0
+        good &= np.isfinite(values) & np.asarray(stack.present)
+        weights = np.asarray(stack.weight)[good].astype(float)
+        assert keeps_equal_values(values[good], weights, clip), (y, x)
+    return same
