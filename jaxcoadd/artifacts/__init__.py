@@ -37,10 +37,12 @@ from jaxcoadd.artifacts.safe_clip import (
     MeanDifference,
     SafeClipConfig,
     SafelyClipped,
+    choose_by_overlap,
     choose_warps,
     clip_footprints,
     difference_of_means,
     find_big,
+    measure_overlap,
     safe_clip,
 )
 
@@ -58,6 +60,7 @@ __all__ = [
     "SafeClipConfig",
     "SafelyClipped",
     "StreakFinder",
+    "choose_by_overlap",
     "choose_warps",
     "clip_footprints",
     "coadd_without",
@@ -74,6 +77,7 @@ __all__ = [
     "is_within_source",
     "mask_stack",
     "max_epochs",
+    "measure_overlap",
     "remarks",
     "safe_clip",
     "static_sky",

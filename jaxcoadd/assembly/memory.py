@@ -42,6 +42,9 @@ READ_BYTES = 44
 RESULT_BYTES = 16
 """Bytes a pixel of the coadd while subregions are stacked."""
 
+COMPARE_BYTES = 140
+"""Bytes a pixel of the coadd while one warp is compared with the others."""
+
 WRITE_BYTES = 36
 """Bytes a pixel of the coadd while it is written and read back."""
 
@@ -87,6 +90,7 @@ def divide_memory(
     *,
     memory: int | None = None,
     rows: int | None = None,
+    compare: bool = False,
 ) -> Division:
     """Choose the rows of a subregion, and whether to keep the warps in memory.
 
@@ -101,6 +105,8 @@ def divide_memory(
         the machine has is enough for all.
     rows
         Rows of a subregion that are wished for.
+    compare
+        Whether whole warps are compared with the others, one at a time.
 
     Raises
     ------
@@ -116,10 +122,11 @@ def divide_memory(
     weighing = pixels * READ_BYTES * wide
     stacking = pixels * RESULT_BYTES * wide
     writing = pixels * WRITE_BYTES * wide
+    comparing = pixels * COMPARE_BYTES * wide * compare
     given = memory + BESIDE_BYTES if memory else machine_memory() // 2
 
     def peak(kept: int, rows: int) -> int:
-        most = max(stacking + rows * row, writing - kept)
+        most = max(stacking + rows * row, writing - kept, comparing)
         return kept + max(
             READ_RUNTIME_BYTES + int(weighing * SLACK), runtime + int(most * SLACK)
         )
