@@ -28,7 +28,6 @@ from jaxcoadd.assembly.subregions import stack_subregions
 from jaxcoadd.assembly.weighing import Weighed, weigh_inputs
 from jaxcoadd.coadds import Coadd, coadd_planes
 from jaxcoadd.io import InputError
-from jaxcoadd.masks import has_any
 from jaxcoadd.warps import Warp
 
 
@@ -196,7 +195,7 @@ def find_streaks_on(difference: Difference) -> np.ndarray:
     found = find_streaks(
         difference.image, difference.variance, mask, planes=planes, config=config
     )
-    return np.asarray(has_any(found.mask, streak))
+    return (found.mask & np.uint32(streak)) != 0
 
 
 def _as_findings(

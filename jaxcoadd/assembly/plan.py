@@ -93,6 +93,12 @@ class Plan:
         return tuple(i.file for i in self.used if i.file is not None)
 
     @property
+    def compares_itself(self) -> bool:
+        """Whether warps are compared without PSF-matched partners."""
+        own = [item.path for item in self.inputs]
+        return bool(self.compared) and own == [i.path for i in self.compared.inputs]
+
+    @property
     def subregions(self) -> int:
         """How many subregions there are."""
         return -(-self.grid.shape[0] // self.rows)
@@ -249,7 +255,7 @@ def method_notices(plan: Plan, settings: Settings) -> list[str]:
         return []
     found = []
     compared = plan.compared
-    if compared is not None and compared.inputs and _are_same(plan, compared):
+    if plan.compares_itself:
         found.append(
             "there are no PSF-matched warps (--psf-matched); the warps themselves are "
             "compared, and sources leave residuals where the seeing differs"
@@ -263,11 +269,6 @@ def method_notices(plan: Plan, settings: Settings) -> list[str]:
             "as -c psf_fwhm=WIDTH"
         )
     return found
-
-
-def _are_same(plan: Plan, compared: Plan) -> bool:
-    """Tell whether warps are compared without partners."""
-    return [i.path for i in plan.inputs] == [i.path for i in compared.inputs]
 
 
 def without_partner(plan: Plan) -> list[str]:
