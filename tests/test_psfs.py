@@ -77,10 +77,17 @@ def halves(shape):
 
 def warp_stamp(stamp, matrix, fraction=(0.0, 0.0), *, order=3, size=SIZE):
     """Move a stamp to where it lies, and warp it."""
-    half_size, fraction = halves(stamp.shape), np.asarray(fraction)
+    fraction, half_size = jnp.asarray(fraction), jnp.asarray(halves(stamp.shape))
+    image = shift(jnp.asarray(stamp), fraction, half_size)
+    return warp_image(image, matrix, fraction, order=order, size=size)
+
+
+def warp_image(image, matrix, fraction, *, order=3, size=SIZE):
+    """Warp the image of a source that is a fraction off the middle pixel."""
+    half_size, fraction = halves(image.shape), np.asarray(fraction)
     new_half_size = warped_half_size(half_size, np.asarray(matrix), fraction)
     return warp(
-        shift(jnp.asarray(stamp), jnp.asarray(fraction), jnp.asarray(half_size)),
+        jnp.asarray(image),
         jnp.asarray(half_size),
         jnp.asarray(matrix, float),
         jnp.asarray(fraction),
@@ -247,6 +254,21 @@ def test_warped_gaussian_is_the_analytic_one(seed, order, precision):
     # Two axes of the warp, and two of the move before it, by order 5.
     allowed = 2 * (LANCZOS_ERROR[order] + LANCZOS_ERROR[5])
     np.testing.assert_allclose(found, expected, rtol=0, atol=allowed * expected.max())
+
+
+@both_precisions
+@given(seed=SEEDS, order=st.sampled_from([3, 5]))
+def test_warped_psf_is_what_becomes_of_a_star_but_for_the_move(seed, order, precision):
+    matrix = draw_matrix(seed)
+    fraction = np.random.default_rng(seed).uniform(-0.5, 0.5, 2)
+    covariance = 4.0 * np.eye(2)
+    found = warp_stamp(gaussian((25, 25), covariance), matrix, fraction, order=order)
+    star = gaussian((25, 25), covariance, fraction)
+    expected = warp_image(star, matrix, fraction, order=order)
+    # Two axes of the move, whatever the kernel of the warp is: an error as smooth as
+    # this one is not enlarged by a warp.
+    allowed = 2 * LANCZOS_ERROR[5] * float(expected.max())
+    np.testing.assert_allclose(found, expected, rtol=0, atol=allowed)
 
 
 @pytest.mark.parametrize("order", [3, 5])

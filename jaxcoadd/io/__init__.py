@@ -20,6 +20,7 @@ from jaxcoadd.io.input_maps import (
 )
 from jaxcoadd.io.mappings import PRESETS, ReaderMapping, mapping_from_table
 from jaxcoadd.io.psf_grids import read_psf_grid
+from jaxcoadd.io.visit_summaries import read_visit_summaries
 from jaxcoadd.io.warp_files import Rows, WarpFile, open_warp, read_warp
 from jaxcoadd.io.warp_writer import write_warp
 
@@ -48,6 +49,7 @@ __all__ = [
     "read_input_bits",
     "read_input_map",
     "read_psf_grid",
+    "read_visit_summaries",
     "read_warp",
     "same_grid",
     "verify_file",

@@ -10,7 +10,7 @@ from astropy.wcs import WCS
 
 from jaxcoadd import matching
 from jaxcoadd.coadd_psfs import CoaddPsf, PsfInput
-from jaxcoadd.inputs.regions import InputRegion
+from jaxcoadd.inputs import InputRegion
 from jaxcoadd.psfs import StampPsf
 from jaxcoadd.resampling import AbstractKernel
 from jaxcoadd.warps import Warp
@@ -89,7 +89,7 @@ def match_warp(
     -----
     LSST: the PSF-matched warps of ``MakePsfMatchedWarpTask``, detector by detector.
     """
-    positions = matching.cell_centres(warp.shape)
+    positions = matching.matching_positions(warp.shape)
     own = CoaddPsf(grid_wcs, [PsfInput(psf, InputRegion(detector_wcs, EVERYWHERE))])
     found = own.kernels(positions[:, ::-1] - MARGIN)
     stamps = square_stamps(found.pixels[found.has_input])

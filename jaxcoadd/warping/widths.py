@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxcoadd import matching
 from jaxcoadd.coadd_psfs import CoaddPsf, PsfInput
-from jaxcoadd.inputs.regions import InputRegion
+from jaxcoadd.inputs import InputRegion
 from jaxcoadd.io import Grid
 from jaxcoadd.warping.matching import EVERYWHERE, square_stamps
 from jaxcoadd.warping.run import WarpedVisit
