@@ -13,7 +13,7 @@ from jaxcoadd.assembly.checks import (
     join_reasons,
 )
 from jaxcoadd.assembly.findings import UNKNOWN_FWHM
-from jaxcoadd.assembly.memory import divide_memory
+from jaxcoadd.assembly.memory import CLIP_BYTES, COMPARE_BYTES, divide_memory
 from jaxcoadd.assembly.methods import CompareWarp, Method, Plain, SafeClip
 from jaxcoadd.assembly.settings import Settings
 from jaxcoadd.assembly.values import SettingsError
@@ -184,7 +184,7 @@ def make_plan(
         len(files) + sum(not one.skipped for one in partners or ()),
         memory=memory,
         rows=settings.subregion_rows,
-        compare=not isinstance(settings.method, Plain),
+        search=_search_bytes(settings.method),
     )
 
     def plan(inputs: Sequence[Input], planes: MaskPlanes, **others: Any) -> Plan:
@@ -208,6 +208,13 @@ def make_plan(
         compared = plan(partners, unite_planes(file.planes for file in found))
     own = planes.add(*_planes_of(settings.method))
     return plan(inputs, own, compared=compared)
+
+
+def _search_bytes(method: Method) -> int:
+    """Return what the search for artifacts takes, in bytes a pixel of the coadd."""
+    if isinstance(method, CompareWarp):
+        return COMPARE_BYTES
+    return CLIP_BYTES if isinstance(method, SafeClip) else 0
 
 
 def _planes_of(method: Method) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from jaxcoadd.warping.run import WarpedVisit
 
 _NARROWEST, _WIDEST = 0.5, 100.0
 _STEPS = 14
-_MODEL_SIZE = 61
+_STAMP_SIZE = 61
 
 
 def psf_widths(visits: Sequence[WarpedVisit], grid: Grid) -> list[float]:
@@ -30,8 +30,8 @@ def psf_widths(visits: Sequence[WarpedVisit], grid: Grid) -> list[float]:
     Returns
     -------
     list of float
-        Full width at half maximum, in pixels of the grid, of the narrowest model that
-        the PSF is not wider than; nothing for a detector without a PSF.
+        Full width at half maximum, in pixels of the grid, of the narrowest Gaussian
+        that the PSF is not wider than; nothing for a detector without a PSF.
     """
     assert grid.wcs is not None
     middle = np.array([[(grid.shape[1] - 1) / 2, (grid.shape[0] - 1) / 2]])
@@ -46,14 +46,16 @@ def psf_widths(visits: Sequence[WarpedVisit], grid: Grid) -> list[float]:
 
 
 def _width(stamps: np.ndarray) -> float:
-    """Find the narrowest model by halving what is between two."""
+    """Find the narrowest Gaussian by halving what is between two."""
     low, high = _NARROWEST, _WIDEST
-    size = max(_MODEL_SIZE, stamps.shape[-1])
+    offset = np.arange(max(_STAMP_SIZE, stamps.shape[-1]), dtype=float)
+    squared = (offset - len(offset) // 2) ** 2
     for _ in range(_STEPS):
         middle = float(np.sqrt(low * high))
-        model = matching.gaussian_model_psf(middle, size=size)
+        profile = np.exp(-4 * np.log(2) * squared / middle**2)
+        gaussian = jnp.asarray(np.outer(profile, profile), jnp.result_type(float))
         try:
-            matching.check_psf_stamps(jnp.asarray(stamps, model.dtype), model)
+            matching.check_psf_stamps(stamps.astype(gaussian.dtype), gaussian)
             high = middle
         except ValueError:
             low = middle
