@@ -170,11 +170,12 @@ def searched(tmp_path_factory):
     found = []
     for n in range(5):
         scene = make_epoch(n, trail=n == 1)
-        bright = scene.image > 30
+        # Grown, as footprints are.
+        bright = SpanSet.from_image(scene.image > 30).dilated(SpanSet.circle(0, 0, 5))
         found.append(
             files.write_afw(
                 folder / f"w{n}.fits",
-                detected(scene, bright),
+                detected(scene, bright.to_image(SHAPE)),
                 planes=PLANES | {"DETECTED": 5},
                 cards={"VISIT": 100 + n, "MAGZERO": 27.0},
             )
