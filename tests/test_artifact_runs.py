@@ -10,11 +10,13 @@ from jaxcoadd import io, stack_warps
 from jaxcoadd.artifacts import COMPARE_WARP, compare_warp, safe_clip
 from jaxcoadd.assembly import assemble, make_plan, read_settings
 from jaxcoadd.assembly.clipping import safe_clip_config
-from jaxcoadd.assembly.comparing import compare_warp_config
+from jaxcoadd.assembly.comparing import compare_warp_config, find_streaks_on
 from jaxcoadd.assembly.findings import SIGMA_PER_FWHM
+from jaxcoadd.assembly.values import SettingsError
 from jaxcoadd.io import InputError
 from jaxcoadd.spans import SpanSet
 from tests import fits_files as files
+from tests import warp_files
 from tests.artifact_scenes import TRAIL, make_epoch, write_epochs, write_partners
 from tests.test_assembly import assert_same_coadd
 from tests.warp_files import PLANES, SHAPE, write_warp
@@ -151,6 +153,27 @@ def test_the_search_is_as_it_is_set(paths, partners):
     assert sum(found.findings.n_pixels) == 0
     found = run(paths, "compare_warp.detection.threshold=1e6", matched=partners)
     assert sum(found.findings.n_pixels) == 0
+
+
+@pytest.mark.slow
+def test_streaks_are_looked_for_if_wished(tmp_path):
+    warps = []
+    for n in range(4):
+        scene = make_epoch(n, shape=(120, 260))
+        if n == 2:
+            scene.image[60:63, 10:250] += 100
+        warps.append(write_warp(tmp_path, n, scene=scene))
+    found = run(warps, "psf_fwhm=5.0", "compare_warp.streaks=true")
+    wanted = compare_warp(read_stack(warps), sigma=SIGMA, streaks=find_streaks_on)
+    assert_same_coadd(found.coadd, wanted.coadd)
+    assert [len(one.streaks) for one in wanted.artifacts.candidates] == [0, 0, 1, 0]
+
+
+def test_streaks_need_an_extra_that_is_named(paths, partners, monkeypatch):
+    missing = warp_files.raising(ImportError("install jaxcoadd[streaks]"))
+    monkeypatch.setattr("jaxcoadd.streaks.find_streaks", missing)
+    with pytest.raises(SettingsError, match=r"streaks: install jaxcoadd\[streaks\]"):
+        run(paths, "compare_warp.streaks=true", matched=partners)
 
 
 # SafeClip

@@ -25,6 +25,7 @@ from jaxcoadd.assembly.reading import Cube, Strip, read_strip, to_device
 from jaxcoadd.assembly.settings import Settings
 from jaxcoadd.assembly.strips import stack_strip
 from jaxcoadd.assembly.subregions import stack_subregions
+from jaxcoadd.assembly.values import SettingsError
 from jaxcoadd.assembly.weighing import Weighed, weigh_inputs
 from jaxcoadd.coadds import Coadd, coadd_planes
 from jaxcoadd.io import InputError
@@ -184,6 +185,11 @@ def find_streaks_on(difference: Difference) -> np.ndarray:
     ----------
     difference
         With DETECTED in its mask.
+
+    Raises
+    ------
+    SettingsError
+        scikit-image is not installed.
     """
     from jaxcoadd.streaks import StreakConfig, find_streaks
 
@@ -192,9 +198,11 @@ def find_streaks_on(difference: Difference) -> np.ndarray:
     streak = planes.bits([config.streak_plane])
     # Streaks that a warp came with are no finding.
     mask = np.asarray(difference.mask) & ~np.uint32(streak)
-    found = find_streaks(
-        difference.image, difference.variance, mask, planes=planes, config=config
-    )
+    pixels = difference.image, difference.variance
+    try:
+        found = find_streaks(*pixels, mask, planes=planes, config=config)
+    except ImportError as error:
+        raise SettingsError(f"compare_warp.streaks: {error}") from error
     return (found.mask & np.uint32(streak)) != 0
 
 

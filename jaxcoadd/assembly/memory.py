@@ -42,10 +42,10 @@ READ_BYTES = 44
 RESULT_BYTES = 16
 """Bytes a pixel of the coadd while subregions are stacked."""
 
-COMPARE_BYTES = 140
+COMPARE_BYTES = 170
 """Bytes a pixel of the coadd while one warp is compared with the others."""
 
-CLIP_BYTES = 80
+CLIP_BYTES = 96
 """Bytes a pixel of the coadd while the difference of two means is searched."""
 
 WRITE_BYTES = 36

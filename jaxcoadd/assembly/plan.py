@@ -111,7 +111,22 @@ class Plan:
     @property
     def nbytes(self) -> int:
         """Bytes of the pixels that will be read."""
-        return sum(file.nbytes for file in self.files) * self.passes
+        return self.own_nbytes * self.passes + self.search_nbytes
+
+    @property
+    def own_nbytes(self) -> int:
+        """Bytes of the pixels of the inputs."""
+        return sum(file.nbytes for file in self.files)
+
+    @property
+    def search_nbytes(self) -> int:
+        """Bytes of the pixels that will be read to compare warps with one another.
+
+        They are weighed, stacked and compared, of which each reads what is not kept.
+        """
+        if self.compared is None:
+            return 0
+        return self.compared.own_nbytes * (1 if self.keep else 3)
 
 
 def empty_plan(grid: Grid, settings: Settings) -> Plan:

@@ -146,10 +146,10 @@ def _find(
 ) -> Findings:
     """Find out what the method leaves out."""
     devices = jax.devices()
-    done = partial(counter.add, "compare", 0)
+    used = [one for one in weighed if not one.item.skipped]
+    done = partial(counter.add, "compare", plan.search_nbytes // max(len(used), 1))
     if isinstance(settings.method, CompareWarp):
         return find_by_comparison(plan, weighed, settings, devices=devices, done=done)
-    used = [one for one in weighed if not one.item.skipped]
     return find_by_clipping(plan, used, kept, settings, devices=devices, done=done)
 
 
@@ -213,7 +213,7 @@ class _Counter:
     def __init__(self, plan: Plan, progress: Progress, warn: Callable[[str], None]):
         self.warn = warn
         self.total = plan.nbytes
-        self.left = sum(file.nbytes for file in plan.files)
+        self.left = plan.own_nbytes
         self.height = plan.grid.shape[0]
         self.again = not plan.keep
         self.done = 0
