@@ -14,7 +14,7 @@ import pytest
 
 import jaxcoadd
 from jaxcoadd import cli, io
-from jaxcoadd.assembly import Settings, settings
+from jaxcoadd.assembly import Settings, methods, settings
 from tests import fits_files as files
 from tests.conftest import GOLDEN
 from tests.test_golden import COVERED
@@ -215,6 +215,21 @@ def test_the_table_of_settings_is_that_of_the_code():
         else:
             assert lsst in ("–", "see below", "statistic")  # noqa: RUF001
         assert meaning
+
+
+@pytest.mark.parametrize("name", methods.TABLES)
+def test_the_tables_of_methods_are_those_of_the_code(name):
+    of = methods.TABLES[name]
+    shown = methods.as_text(methods.METHODS[of.method])
+    rows = {row[0]: row for row in table(name)}
+    assert list(rows) == list(of.fields)
+    for key, (_, lsst, default, meaning) in rows.items():
+        names = [theirs for theirs, ours in of.lsst.items() if ours == key]
+        assert lsst in names or (lsst == "–" and not names)  # noqa: RUF001
+        plain = re.sub(r"[()']", "", shown[f"{name}.{key}"])
+        assert default in (plain, plain.lower()) and meaning
+    page = (ROOT / "docs" / "command.md").read_text()
+    assert all(f"`{name}.{switch}" in page for switch in of.switches)
 
 
 def test_the_tables_of_lsst_names_are_those_of_the_code():

@@ -38,10 +38,12 @@ from jaxcoadd.artifacts.safe_clip import (
     MeanDifference,
     SafeClipConfig,
     SafelyClipped,
+    choose_by_overlap,
     choose_warps,
     clip_footprints,
     difference_of_means,
     find_big,
+    measure_overlap,
     safe_clip,
 )
 from jaxcoadd.artifacts.trails import streak_finder
@@ -60,6 +62,7 @@ __all__ = [
     "SafeClipConfig",
     "SafelyClipped",
     "StreakFinder",
+    "choose_by_overlap",
     "choose_warps",
     "clip_footprints",
     "coadd_without",
@@ -76,6 +79,7 @@ __all__ = [
     "is_within_one",
     "mask_stack",
     "max_epochs",
+    "measure_overlap",
     "number_pixels",
     "remarks",
     "safe_clip",

@@ -76,6 +76,7 @@ def find_artifacts(
     config: CompareWarpConfig = COMPARE_WARP,
     streaks: StreakFinder | None = None,
     origin: tuple[int, int] = (0, 0),
+    names: Sequence[str] | None = None,
 ) -> Artifacts:
     """Find artifacts in warps by comparison with the static sky.
 
@@ -96,6 +97,8 @@ def find_artifacts(
         What finds streaks on a difference; ``None``: nothing does.
     origin
         Position (x, y) of the pixel [0, 0].
+    names
+        Of the warps, for messages; by default their numbers.
 
     Returns
     -------
@@ -138,7 +141,10 @@ def find_artifacts(
         epoch_count += SpanSet().union(*candidates.kept).to_image(shape, origin)
         n_image += candidates.counted.to_image(shape, origin)
         found.append(candidates)
-    return _collect(found, sources, epoch_count, n_image, config=config, origin=origin)
+    names = [f"warp {n}" for n in range(len(found))] if names is None else names
+    return _collect(
+        found, names, sources, epoch_count, n_image, config=config, origin=origin
+    )
 
 
 def find_sources(
@@ -209,7 +215,9 @@ def attempt_factors(attempts: int, step: float) -> list[tuple[float, float]]:
     return [(step ** int(n), step**i) for i, n in enumerate(late)]
 
 
-def _collect(found, sources, epoch_count, n_image, *, config, origin) -> Artifacts:
+def _collect(
+    found, names, sources, epoch_count, n_image, *, config, origin
+) -> Artifacts:
     """Tell artifacts from candidates, once all warps are counted."""
     shape = epoch_count.shape
     x0, y0 = origin
@@ -226,7 +234,7 @@ def _collect(found, sources, epoch_count, n_image, *, config, origin) -> Artifac
         ) & ~is_within_one(kept, numbers, origin=origin)
         artifacts = tuple(f for f, one in zip(kept, chosen, strict=True) if one)
         clipped.append(artifacts + candidates.streaks)
-        _refuse_whole(n, clipped[-1], everywhere - candidates.no_data)
+        _refuse_whole(names[n], clipped[-1], everywhere - candidates.no_data)
     return Artifacts(
         clipped=tuple(clipped),
         no_data=tuple(everywhere if c is None else c.no_data for c in found),
@@ -238,22 +246,26 @@ def _collect(found, sources, epoch_count, n_image, *, config, origin) -> Artifac
     )
 
 
-def _refuse_whole(number, clipped, data) -> None:
+def _refuse_whole(name, clipped, data) -> None:
     """Refuse to leave out all data of a warp."""
     if data.area and SpanSet().union(*clipped).contains(data):
         raise ArtifactError(
-            f"all {data.area} pixels of warp {number} would be artifacts; leave it "
+            f"all {data.area} pixels of {name} would be artifacts; leave it "
             "out, or see whether its zero point, background or registration is wrong"
         )
 
 
-def remarks(artifacts: Artifacts) -> tuple[str, ...]:
+def remarks(
+    artifacts: Artifacts, names: Sequence[str] | None = None
+) -> tuple[str, ...]:
     """Say in sentences what kept artifacts from being found.
 
     Parameters
     ----------
     artifacts
         From `find_artifacts`.
+    names
+        Of the warps; by default their numbers.
 
     Returns
     -------
@@ -261,9 +273,11 @@ def remarks(artifacts: Artifacts) -> tuple[str, ...]:
         Warps without a partner; warps that overlap with fewer than two others, where
         nothing can be masked.
     """
+    if names is None:
+        names = [f"warp {n}" for n in range(len(artifacts.candidates))]
     lines = [
-        f"warp {n} has no PSF-matched partner and is left out of the coadd"
-        for n, candidates in enumerate(artifacts.candidates)
+        f"{name} has no PSF-matched partner and is left out of the coadd"
+        for name, candidates in zip(names, artifacts.candidates, strict=True)
         if candidates is None
     ]
     known = [c for c in artifacts.candidates if c is not None]
@@ -274,9 +288,7 @@ def remarks(artifacts: Artifacts) -> tuple[str, ...]:
             f"where {_LEAST_EPOCHS} or more have data",
         )
     deep = SpanSet.from_image(artifacts.n_image >= _LEAST_EPOCHS)
-    for n, candidates in enumerate(artifacts.candidates):
+    for name, candidates in zip(names, artifacts.candidates, strict=True):
         if candidates is not None and not len((candidates.counted & deep).rows):
-            lines.append(
-                f"warp {n} nowhere overlaps with two others; its artifacts stay"
-            )
+            lines.append(f"{name} nowhere overlaps with two others; its artifacts stay")
     return tuple(lines)

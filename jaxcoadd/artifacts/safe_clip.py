@@ -277,17 +277,54 @@ def choose_warps(
     origin
         Position (x, y) of the pixel [0, 0].
     """
-    bad_bits = np.uint32(planes.bits(config.coadd.bad_planes))
-    detected_bits = np.uint32(planes.bits(_DETECTED))
-    overlaps = np.full((len(footprints), len(masks)), np.nan)
+    overlaps = [
+        measure_overlap(footprints, mask, planes, config, origin=origin)
+        for mask in masks
+    ]
+    return choose_by_overlap(
+        np.reshape(overlaps, (len(masks), len(footprints))).T, config
+    )
+
+
+def measure_overlap(
+    footprints: Sequence[SpanSet],
+    mask: np.ndarray,
+    planes: MaskPlanes,
+    config: SafeClipConfig,
+    *,
+    origin: tuple[int, int] = (0, 0),
+) -> Float[np.ndarray, " footprint"]:
+    """Return the `overlap` of each footprint in one warp.
+
+    Parameters
+    ----------
+    footprints, planes, config, origin
+        As for `choose_warps`.
+    mask
+        Mask of the warp, (y, x).
+    """
+    bad = (mask & np.uint32(planes.bits(config.coadd.bad_planes))) != 0
+    detected = ~bad & ((mask & np.uint32(planes.bits(_DETECTED))) != 0)
     area = np.array([footprint.area for footprint in footprints], np.int64)
-    for n, mask in enumerate(masks):
-        bad = (mask & bad_bits) != 0
-        ignored = count_pixels(footprints, bad, origin)
-        detected = ~bad & ((mask & detected_bits) != 0)
-        overlaps[:, n] = overlap(
-            count_pixels(footprints, detected, origin), ignored, area
-        )
+    return overlap(
+        count_pixels(footprints, detected, origin),
+        count_pixels(footprints, bad, origin),
+        area,
+    )
+
+
+def choose_by_overlap(
+    overlaps: Float[np.ndarray, "footprint warp"], config: SafeClipConfig
+) -> Bool[np.ndarray, "footprint warp"]:
+    """Tell in which warps footprints are clipped that are detected so much in each.
+
+    Parameters
+    ----------
+    overlaps
+        From `measure_overlap`, of every warp.
+    config
+        How much must be detected.
+    """
     return np.array([_choose(row, config) for row in overlaps], bool).reshape(
         overlaps.shape
     )

@@ -64,6 +64,38 @@ def check_inputs(inputs: Sequence[Input]) -> list[Input]:
     return list(inputs)
 
 
+def check_partners(partners: Sequence[Input], warps: Sequence[WarpFile]) -> list[Input]:
+    """Leave out what cannot be the PSF-matched partner of a warp.
+
+    Parameters
+    ----------
+    partners
+        Files, those that could not be read skipped already.
+    warps
+        The warps, the first of which has the grid.
+
+    Returns
+    -------
+    list of Input
+        In the same order. Those that are used have the identifier of a warp each.
+    """
+    named = {file.identifier for file in warps}
+
+    def reason(file: WarpFile) -> str | None:
+        if file.identifier in named:
+            return None
+        return (
+            f"{file.path} is of exposure {file.identifier}, of which there is no warp; "
+            "leave it out, or say what tells exposures apart as -c "
+            "reader.identifier=CARD"
+        )
+
+    checked = _check_each(_drop_without_flux(partners), reason)
+    checked = _check_each(checked, lambda file: _misfit(file, warps[0]))
+    placed = [i if i.skipped else _with_offset(i, warps[0]) for i in checked]
+    return _drop_repeats(placed)
+
+
 def check_enough(
     inputs: Sequence[Input], *, min_inputs: int = 1, strict: bool = False
 ) -> None:

@@ -42,6 +42,12 @@ READ_BYTES = 44
 RESULT_BYTES = 16
 """Bytes a pixel of the coadd while subregions are stacked."""
 
+COMPARE_BYTES = 170
+"""Bytes a pixel of the coadd while one warp is compared with the others."""
+
+CLIP_BYTES = 96
+"""Bytes a pixel of the coadd while the difference of two means is searched."""
+
 WRITE_BYTES = 36
 """Bytes a pixel of the coadd while it is written and read back."""
 
@@ -87,6 +93,7 @@ def divide_memory(
     *,
     memory: int | None = None,
     rows: int | None = None,
+    search: int = 0,
 ) -> Division:
     """Choose the rows of a subregion, and whether to keep the warps in memory.
 
@@ -101,6 +108,8 @@ def divide_memory(
         the machine has is enough for all.
     rows
         Rows of a subregion that are wished for.
+    search
+        Bytes a pixel of the coadd while artifacts are searched for.
 
     Raises
     ------
@@ -116,10 +125,11 @@ def divide_memory(
     weighing = pixels * READ_BYTES * wide
     stacking = pixels * RESULT_BYTES * wide
     writing = pixels * WRITE_BYTES * wide
+    searching = pixels * search * wide
     given = memory + BESIDE_BYTES if memory else machine_memory() // 2
 
     def peak(kept: int, rows: int) -> int:
-        most = max(stacking + rows * row, writing - kept)
+        most = max(stacking + rows * row, writing - kept, searching)
         return kept + max(
             READ_RUNTIME_BYTES + int(weighing * SLACK), runtime + int(most * SLACK)
         )

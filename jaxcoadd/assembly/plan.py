@@ -4,9 +4,17 @@ import collections
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from jaxcoadd.assembly.checks import Input, check_inputs, join_reasons
-from jaxcoadd.assembly.memory import divide_memory
+from jaxcoadd.assembly.checks import (
+    Input,
+    check_inputs,
+    check_partners,
+    join_reasons,
+)
+from jaxcoadd.assembly.findings import UNKNOWN_FWHM
+from jaxcoadd.assembly.memory import CLIP_BYTES, COMPARE_BYTES, divide_memory
+from jaxcoadd.assembly.methods import CompareWarp, Method, Plain, SafeClip
 from jaxcoadd.assembly.settings import Settings
 from jaxcoadd.assembly.values import SettingsError
 from jaxcoadd.coadds import check_planes, coadd_planes
@@ -58,6 +66,9 @@ class Plan:
     unwarped
         Exposures that did not become warps. They are in the table of the coadd, and
         nowhere else.
+    compared
+        The warps that are compared with one another, if any are: the PSF-matched
+        partners of the inputs, or the inputs themselves.
     """
 
     inputs: tuple[Input, ...]
@@ -69,6 +80,7 @@ class Plan:
     keep: bool
     memory: int
     unwarped: tuple[Input, ...] = ()
+    compared: "Plan | None" = None
 
     @property
     def used(self) -> tuple[Input, ...]:
@@ -79,6 +91,12 @@ class Plan:
     def files(self) -> tuple[WarpFile, ...]:
         """The headers of the inputs that are not left out."""
         return tuple(i.file for i in self.used if i.file is not None)
+
+    @property
+    def compares_itself(self) -> bool:
+        """Whether warps are compared without PSF-matched partners."""
+        own = [item.path for item in self.inputs]
+        return bool(self.compared) and own == [i.path for i in self.compared.inputs]
 
     @property
     def subregions(self) -> int:
@@ -93,7 +111,22 @@ class Plan:
     @property
     def nbytes(self) -> int:
         """Bytes of the pixels that will be read."""
-        return sum(file.nbytes for file in self.files) * self.passes
+        return self.own_nbytes * self.passes + self.search_nbytes
+
+    @property
+    def own_nbytes(self) -> int:
+        """Bytes of the pixels of the inputs."""
+        return sum(file.nbytes for file in self.files)
+
+    @property
+    def search_nbytes(self) -> int:
+        """Bytes of the pixels that will be read to compare warps with one another.
+
+        They are weighed, stacked and compared, of which each reads what is not kept.
+        """
+        if self.compared is None:
+            return 0
+        return self.compared.own_nbytes * (1 if self.keep else 3)
 
 
 def empty_plan(grid: Grid, settings: Settings) -> Plan:
@@ -120,7 +153,11 @@ def empty_plan(grid: Grid, settings: Settings) -> Plan:
 
 
 def make_plan(
-    paths: Sequence[str | Path], settings: Settings, *, memory: int | None = None
+    paths: Sequence[str | Path],
+    settings: Settings,
+    *,
+    matched: Sequence[str | Path] = (),
+    memory: int | None = None,
 ) -> Plan:
     """Find out from headers what a run will do.
 
@@ -130,13 +167,16 @@ def make_plan(
         The warps.
     settings
         How to coadd them.
+    matched
+        Their PSF-matched partners, for the method `CompareWarp`; without any, the warps
+        are compared as they are.
     memory
         Bytes for pixels, see `divide_memory`.
 
     Raises
     ------
     NoInputsError
-        No file can be used.
+        No file can be used, or none of the partners.
     InputError
         The files have more mask planes than a mask has bits.
     SettingsError
@@ -151,21 +191,71 @@ def make_plan(
             inputs,
         )
     planes = _common_planes(files, settings)
-    zero_point = _common_zero_point(files, settings)
-    grid = files[0].grid
+    partners = None
+    if isinstance(settings.method, CompareWarp):
+        partners = _find_partners(matched, inputs, files, settings)
     division = divide_memory(
-        grid.shape, len(files), memory=memory, rows=settings.subregion_rows
+        files[0].shape,
+        len(files) + sum(not one.skipped for one in partners or ()),
+        memory=memory,
+        rows=settings.subregion_rows,
+        search=_search_bytes(settings.method),
     )
-    return Plan(
-        inputs=tuple(_with_factor(i, zero_point) for i in inputs),
-        grid=grid,
-        planes=planes,
-        zero_point=zero_point,
-        unit=_common_unit(files, zero_point),
-        rows=division.rows,
-        keep=division.keep,
-        memory=division.memory,
-    )
+
+    def plan(inputs: Sequence[Input], planes: MaskPlanes, **others: Any) -> Plan:
+        files = [i.file for i in inputs if i.file is not None and not i.skipped]
+        zero_point = _common_zero_point(files, settings)
+        return Plan(
+            inputs=tuple(_with_factor(i, zero_point) for i in inputs),
+            # All are on one grid, up to their offsets.
+            grid=grid,
+            planes=planes,
+            zero_point=zero_point,
+            unit=_common_unit(files, zero_point),
+            **division._asdict(),
+            **others,
+        )
+
+    grid = files[0].grid
+    compared = None
+    if partners is not None:
+        found = [i.file for i in partners if i.file is not None and not i.skipped]
+        compared = plan(partners, unite_planes(file.planes for file in found))
+    own = planes.add(*_planes_of(settings.method))
+    return plan(inputs, own, compared=compared)
+
+
+def _search_bytes(method: Method) -> int:
+    """Return what the search for artifacts takes, in bytes a pixel of the coadd."""
+    if isinstance(method, CompareWarp):
+        return COMPARE_BYTES
+    return CLIP_BYTES if isinstance(method, SafeClip) else 0
+
+
+def _planes_of(method: Method) -> tuple[str, ...]:
+    """Return the planes that a method sets in the masks of warps."""
+    if isinstance(method, CompareWarp):
+        return ("CLIPPED", "NO_DATA", "EDGE")
+    return ("CLIPPED",) if isinstance(method, SafeClip) else ()
+
+
+def _find_partners(
+    paths: Sequence[str | Path],
+    inputs: Sequence[Input],
+    files: Sequence[WarpFile],
+    settings: Settings,
+) -> list[Input]:
+    """Find the PSF-matched partners of warps; without any, these themselves."""
+    if not paths:
+        return list(inputs)
+    partners = check_partners([_open(Path(path), settings) for path in paths], files)
+    if all(one.skipped for one in partners):
+        raise NoInputsError(
+            f"none of the {len(partners)} PSF-matched warps is the partner of a warp: "
+            f"{join_reasons([one.skipped for one in partners])}",
+            partners,
+        )
+    return partners
 
 
 def notices(plan: Plan) -> list[str]:
@@ -179,6 +269,36 @@ def notices(plan: Plan) -> list[str]:
     if coadds:
         found.append(f"among the warps there are coadds: {', '.join(coadds)}")
     return found
+
+
+def method_notices(plan: Plan, settings: Settings) -> list[str]:
+    """Say what the method of a run does without, if it has to."""
+    if isinstance(settings.method, Plain):
+        return []
+    found = []
+    compared = plan.compared
+    if plan.compares_itself:
+        found.append(
+            "there are no PSF-matched warps (--psf-matched); the warps themselves are "
+            "compared, and sources leave residuals where the seeing differs"
+        )
+    files = plan.files if compared is None else compared.files
+    unknown = [file for file in files if file.matched_fwhm is None]
+    if unknown and settings.psf_fwhm is None:
+        found.append(
+            f"{len(unknown)} of {len(files)} warps do not say the width of their "
+            f"point-spread functions; it is taken as {UNKNOWN_FWHM:g} pixels; give it "
+            "as -c psf_fwhm=WIDTH"
+        )
+    return found
+
+
+def without_partner(plan: Plan) -> list[str]:
+    """Return the identifiers of warps that cannot be compared with any other."""
+    if plan.compared is None:
+        return []
+    known = {file.identifier for file in plan.compared.files}
+    return [f.identifier for f in plan.files if f.identifier not in known]
 
 
 def _open(path: Path, settings: Settings) -> Input:

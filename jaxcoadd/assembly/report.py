@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from jaxcoadd.assembly.findings import Findings
 from jaxcoadd.assembly.memory import MEBIBYTE
-from jaxcoadd.assembly.plan import Plan, notices
+from jaxcoadd.assembly.plan import Plan, notices, without_partner
 from jaxcoadd.assembly.run import Assembled
-from jaxcoadd.io import open_warp, read_coadd, verify_file
+from jaxcoadd.io import CoaddPlanes, open_warp, read_coadd, verify_file
 from jaxcoadd.masks import MaskPlanes
 
 
@@ -43,6 +44,8 @@ def plan_as_dict(plan: Plan) -> dict[str, Any]:
         "pixel_bytes": plan.nbytes,
         "memory": plan.memory,
         "notices": notices(plan),
+        "compared": None if plan.compared is None else len(plan.compared.used),
+        "without_partner": without_partner(plan),
     }
 
 
@@ -67,6 +70,9 @@ def plan_as_text(plan: Plan) -> str:
         f"unit: {unit}",
         f"planes: {', '.join(plan.planes.used)}",
     ]
+    if plan.compared is not None:
+        kind = "warps themselves" if plan.compares_itself else "PSF-matched warps"
+        lines.append(f"compared: {len(plan.compared.used)} {kind}")
     for item in plan.inputs:
         if item.skipped:
             lines.append(f"  skip {item.skipped}")
@@ -85,9 +91,19 @@ def result_as_dict(result: Assembled, output: str) -> dict[str, Any]:
         {name: _plain(row[name]) for name in result.inputs.colnames}
         for row in result.inputs
     ]
-    return {"output": output, "inputs": rows, "timings": result.timings} | _summary(
-        result.coadd.image, result.coadd.mask, result.coadd.planes
-    )
+    found = {"output": output, "inputs": rows, "timings": result.timings}
+    if result.findings is not None:
+        found["artifacts"] = _findings_as_dict(result.findings)
+    return found | _summary(result.coadd.image, result.coadd.mask, result.coadd.planes)
+
+
+def _findings_as_dict(findings: Findings) -> dict[str, Any]:
+    return {
+        "regions": sum(findings.n_artifacts),
+        "pixels": sum(findings.n_pixels),
+        "warps": sum(n > 0 for n in findings.n_pixels),
+        "remarks": list(findings.remarks),
+    }
 
 
 def result_as_text(result: Assembled, output: str, *, every: bool = False) -> str:
@@ -102,10 +118,13 @@ def result_as_text(result: Assembled, output: str, *, every: bool = False) -> st
         f"pixel, zero point {result.coadd.zero_point:.6g}, {clipped} values clipped; "
         f"{spent}"
     ]
+    if result.findings is not None:
+        lines.append(_findings_in_a_line(result.findings, result.coadd))
     if every:
         lines += [
             f"  {row['file']}: weight {row['weight']:.6g}, {row['pixels_used']} pixels "
             f"used, {row['pixels_rejected']} rejected, {row['pixels_clipped']} clipped"
+            f"{_artifact_pixels(row)}"
             for row in used
         ]
     lines += [
@@ -115,6 +134,21 @@ def result_as_text(result: Assembled, output: str, *, every: bool = False) -> st
         if row["bad_variance"]
     ]
     return "\n".join(lines)
+
+
+def _artifact_pixels(row: Mapping[str, Any]) -> str:
+    return f", {row['pixels_artifact']} artifact" if "pixels_artifact" in row else ""
+
+
+def _findings_in_a_line(findings: Findings, coadd: CoaddPlanes) -> str:
+    """Say how much was left out, and where nothing is left."""
+    found = _findings_as_dict(findings)
+    empty = int(np.count_nonzero(coadd.n_image == 0))
+    left = f"; {empty} pixels have no warp left" if empty else ""
+    return (
+        f"  artifacts: {found['regions']} in {found['warps']} of "
+        f"{len(findings.names)} warps, {found['pixels']} pixels{left}"
+    )
 
 
 def describe_file(path: str | Path) -> dict[str, Any]:

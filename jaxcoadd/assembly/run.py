@@ -11,19 +11,22 @@ import jax
 import numpy as np
 from astropy.table import Table
 
-from jaxcoadd.assembly.ahead import read_ahead
 from jaxcoadd.assembly.checks import check_enough
+from jaxcoadd.assembly.clipping import find_by_clipping
+from jaxcoadd.assembly.comparing import find_by_comparison
+from jaxcoadd.assembly.findings import Findings
 from jaxcoadd.assembly.finishing import finish_planes
+from jaxcoadd.assembly.methods import CompareWarp, SafeClip
 from jaxcoadd.assembly.plan import Plan
 from jaxcoadd.assembly.reading import Cube
 from jaxcoadd.assembly.settings import Settings
 from jaxcoadd.assembly.strips import StackStrip, accumulate_strip, stack_strip
 from jaxcoadd.assembly.subregions import stack_subregions
-from jaxcoadd.assembly.weighing import Weighed, read_input, weigh_input
+from jaxcoadd.assembly.weighing import Weighed, weigh_inputs
 from jaxcoadd.bright_objects import flag_bright_objects
 from jaxcoadd.coadds import CoaddConfig, coadd_planes
 from jaxcoadd.io import CoaddPlanes
-from jaxcoadd.spans import SpanSet
+from jaxcoadd.spans import SpanSet, apply_alternative_masks
 from jaxcoadd.statistics import Mean
 
 Progress = Callable[[str, int, int], None]
@@ -44,12 +47,15 @@ class Assembled:
         Seconds that each step took.
     cards
         For the primary header: the filter that the inputs share.
+    findings
+        What the method left out, if it leaves anything out.
     """
 
     coadd: CoaddPlanes
     inputs: Table
     timings: dict[str, float]
     cards: dict[str, str]
+    findings: Findings | None = None
 
 
 def assemble(
@@ -94,28 +100,85 @@ def assemble(
     check_enough(plan.inputs, min_inputs=min_inputs, strict=strict)
     timings: dict[str, float] = {}
     config = settings.coadd_config()
-    counter = _Counter(plan, progress)
+    counter = _Counter(plan, progress, warn)
     with _timed(timings, "weigh"):
-        weighed, kept = _weigh_inputs(plan, config, counter, warn)
+        weighed, kept = weigh_inputs(plan, config, done=counter.weighed)
     check_enough([w.item for w in weighed], min_inputs=min_inputs, strict=strict)
     used = [one for one in weighed if not one.item.skipped]
+    findings = None
+    if used and isinstance(settings.method, CompareWarp | SafeClip):
+        with _timed(timings, "compare"):
+            findings = _find(plan, weighed, kept, settings, counter)
+        config = dataclasses.replace(config, bad_planes=(*config.bad_planes, "CLIPPED"))
     with _timed(timings, "stack"):
         stack, devices = _choose_stack(settings, config)
         stacked, counts = stack_subregions(
-            plan, used, kept, stack, devices=devices, done=counter.add_rows
+            plan,
+            used,
+            kept,
+            stack,
+            devices=devices,
+            done=counter.add_rows,
+            mask_rows=findings and partial(findings.mask_rows, planes=plan.planes),
         )
     # What comes now needs the memory that the pixels of the warps take.
     del kept
     counter.add("finish", 0)
     with _timed(timings, "finish"):
-        planes = coadd_planes(plan.planes)
-        finish_planes(stacked, config, planes)
-        mask = stacked["mask"]
-        if bright_objects:
-            mask, planes = flag_bright_objects(
-                mask, planes, bright_objects, settings.bright_object_plane
-            )
-    coadd = CoaddPlanes(
+        coadd = _finish(stacked, plan, settings, config, findings, bright_objects)
+    rows = [*weighed, *map(Weighed, plan.unwarped)]
+    table = _input_table(rows, counts, coadd.image.size)
+    if findings:
+        table.add_column(
+            _per_row(rows, findings.n_pixels),
+            name="pixels_artifact",
+            index=table.colnames.index("pixels_clipped") + 1,
+        )
+    return Assembled(coadd, table, timings, _shared_cards(weighed), findings)
+
+
+def _find(
+    plan: Plan,
+    weighed: Sequence[Weighed],
+    kept: Cube | None,
+    settings: Settings,
+    counter: "_Counter",
+) -> Findings:
+    """Find out what the method leaves out."""
+    devices = jax.devices()
+    used = [one for one in weighed if not one.item.skipped]
+    done = partial(counter.add, "compare", plan.search_nbytes // max(len(used), 1))
+    if isinstance(settings.method, CompareWarp):
+        return find_by_comparison(plan, weighed, settings, devices=devices, done=done)
+    return find_by_clipping(plan, used, kept, settings, devices=devices, done=done)
+
+
+def _per_row(rows: Sequence[Weighed], numbers: Sequence[int]) -> np.ndarray:
+    """Return the number of each warp that is used, and 0 for the others."""
+    left = iter(numbers)
+    return np.array([0 if one.item.skipped else next(left) for one in rows], np.int64)
+
+
+def _finish(
+    stacked: dict[str, np.ndarray],
+    plan: Plan,
+    settings: Settings,
+    config: CoaddConfig,
+    findings: Findings | None,
+    bright_objects: Sequence[SpanSet],
+) -> CoaddPlanes:
+    """Do to a stacked coadd what comes after stacking."""
+    planes = coadd_planes(plan.planes)
+    finish_planes(stacked, config, planes)
+    mask = stacked["mask"]
+    if findings:
+        both = {"SENSOR_EDGE": findings.edges, "INEXACT_PSF": findings.edges}
+        mask, planes = apply_alternative_masks(mask, planes, both)
+    if bright_objects:
+        mask, planes = flag_bright_objects(
+            mask, planes, bright_objects, settings.bright_object_plane
+        )
+    return CoaddPlanes(
         image=stacked["image"],
         variance=stacked["variance"],
         mask=np.asarray(mask),
@@ -125,9 +188,6 @@ def assemble(
         grid=plan.grid,
         unit=plan.unit,
     )
-    rows = [*weighed, *map(Weighed, plan.unwarped)]
-    table = _input_table(rows, counts, coadd.image.size)
-    return Assembled(coadd, table, timings, _shared_cards(weighed))
 
 
 def _choose_stack(
@@ -150,18 +210,24 @@ def _timed(timings: dict[str, float], step: str) -> Iterator[None]:
 class _Counter:
     """Counts the bytes of pixels that are done, of all that will be read."""
 
-    def __init__(self, plan: Plan, progress: Progress):
+    def __init__(self, plan: Plan, progress: Progress, warn: Callable[[str], None]):
+        self.warn = warn
         self.total = plan.nbytes
-        self.left = sum(file.nbytes for file in plan.files)
+        self.left = plan.own_nbytes
         self.height = plan.grid.shape[0]
         self.again = not plan.keep
         self.done = 0
         self.progress = progress
 
-    def drop(self, nbytes: int) -> None:
-        """Count out a warp that will not be read again."""
-        self.left -= nbytes
-        self.total -= nbytes * self.again
+    def weighed(self, one: Weighed) -> None:
+        """Count a warp that was read, and one that will not be read again out."""
+        assert one.item.file is not None
+        nbytes = one.item.file.nbytes
+        if one.item.skipped:
+            self.warn(one.item.skipped)
+            self.left -= nbytes
+            self.total -= nbytes * self.again
+        self.add("weigh", nbytes)
 
     def add_rows(self, rows: int) -> None:
         """Count rows of all warps that were read for the second time."""
@@ -171,32 +237,6 @@ class _Counter:
         """Count bytes."""
         self.done += nbytes
         self.progress(what, self.done, self.total)
-
-
-def _weigh_inputs(
-    plan: Plan, config: CoaddConfig, counter: _Counter, warn: Callable[[str], None]
-) -> tuple[list[Weighed], Cube | None]:
-    """Weigh every input; also return the pixels of those used, if they are kept."""
-    kept = Cube.empty((len(plan.used), *plan.grid.shape)) if plan.keep else None
-    weighed = []
-    n_used = 0
-    warps = read_ahead(partial(read_input, plan=plan, config=config), plan.used)
-    for item in plan.inputs:
-        if item.skipped:
-            weighed.append(Weighed(item))
-            continue
-        assert item.file is not None
-        one = weigh_input(item, next(warps), plan, config)
-        weighed.append(dataclasses.replace(one, strip=None))
-        if one.item.skipped:
-            warn(one.item.skipped)
-            counter.drop(item.file.nbytes)
-        elif kept is not None and one.strip is not None:
-            kept.put(n_used, one.strip)
-        n_used += not one.item.skipped
-        counter.add("weigh", item.file.nbytes)
-        del one
-    return weighed, kept if kept is None else kept.first(n_used)
 
 
 def _input_table(

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from jaxcoadd import statistics
-from jaxcoadd.assembly import values
+from jaxcoadd.assembly import methods, values
+from jaxcoadd.assembly.methods import Method, Plain
 from jaxcoadd.assembly.values import SettingsError
 from jaxcoadd.coadds import CoaddConfig
 from jaxcoadd.io import ReaderMapping, mapping_from_table
@@ -71,8 +72,13 @@ class Settings:
         The plane of the bright objects.
     subregion_rows
         Rows that are read and stacked at a time; fewer where memory is short.
+    psf_fwhm
+        Width of the point-spread functions that artifacts are told by, in pixels: that
+        of the warps that are compared. None: as their files say, else 4.
     reader
         Where the files keep what. What it does not say is found out from each file.
+    method
+        How artifacts are kept out.
     """
 
     statistic: str = "ClippedMean"
@@ -91,7 +97,9 @@ class Settings:
     online_mean: bool = False
     bright_object_plane: str = "BRIGHT_OBJECT"
     subregion_rows: int | None = None
+    psf_fwhm: float | None = None
     reader: ReaderMapping | None = None
+    method: Method = Plain()  # noqa: RUF009
 
     def coadd_config(self) -> CoaddConfig:
         """Return what the pixels need to know of the settings."""
@@ -125,7 +133,8 @@ class Settings:
 
     def as_text(self) -> dict[str, str]:
         """Return the settings as text, by name."""
-        return {f.name: str(getattr(self, f.name)) for f in dataclasses.fields(self)}
+        found = {f.name: str(getattr(self, f.name)) for f in dataclasses.fields(self)}
+        return found | methods.as_text(self.method)
 
 
 def _statistic(value: Any) -> str:
@@ -149,6 +158,7 @@ FIELDS: dict[str, values.Check] = {
     "online_mean": values.truth,
     "bright_object_plane": values.plane_name,
     "subregion_rows": values.rows,
+    "psf_fwhm": values.positive,
     "reader": values.reader_table,
 }
 """What may be set, and how a value is checked."""
@@ -192,12 +202,17 @@ ELSEWHERE = {
     "select": "name the warps to use as arguments",
     "doSelectVisits": "name the warps to use as arguments",
     "doWrite": "to write nothing there is --dry-run",
+    "method": "name it as --method NAME",
 }
 """LSST's settings that are no settings here, and what to do in place of them."""
 
 
 def read_settings(
-    path: str | Path | None = None, overrides: Sequence[str] = ()
+    path: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    *,
+    method: str = "plain",
+    version: str | None = None,
 ) -> Settings:
     """Read settings from a TOML file, then from ``key=value`` pairs.
 
@@ -209,6 +224,10 @@ def read_settings(
         Pairs, of which a later one counts more. Values are written as in TOML, JSON
         or Python; text may go without quotes, and lists without brackets. A key
         ``table.entry`` sets one entry and leaves the others as they were.
+    method
+        Name of the method that keeps artifacts out; it has its own defaults.
+    version
+        That of LSST's whose method it is; None: the present one.
 
     Raises
     ------
@@ -226,11 +245,14 @@ def read_settings(
         if not equals or not key.strip():
             raise SettingsError(f"-c {text}: expected key=value, as -c sigma_clip=3")
         pairs.append((key.strip(), values.parse(value)))
-    return _make_settings(pairs)
+    start = methods.find_method(method, version)
+    return _make_settings(pairs, methods.DEFAULTS[method] | {"method": start})
 
 
-def _make_settings(pairs: Iterable[tuple[str, Any]]) -> Settings:
-    chosen: dict[str, Any] = {}
+def _make_settings(
+    pairs: Iterable[tuple[str, Any]], defaults: Mapping[str, Any]
+) -> Settings:
+    chosen = dict(defaults)
     for key, value in pairs:
         chosen |= _translate(key, value, chosen)
     if "reader" in chosen:
@@ -244,6 +266,9 @@ def _make_settings(pairs: Iterable[tuple[str, Any]]) -> Settings:
 def _translate(key: str, value: Any, chosen: Mapping[str, Any]) -> dict[str, Any]:
     """Turn one setting into fields of `Settings`."""
     table, dot, entry = key.partition(".")
+    if table in methods.TABLES:
+        own = {entry: value} if dot else values.checked(key, value, values.table)
+        return {"method": methods.set_entries(chosen["method"], table, own)}
     name = LSST_FIELDS.get(table, table)
     if dot and name in ("mask_thresholds", "reader"):
         return {name: _with_entry(name, key, {entry: value}, chosen)}

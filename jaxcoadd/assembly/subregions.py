@@ -17,6 +17,9 @@ from jaxcoadd.io.mask_planes import NO_DATA
 from jaxcoadd.io.sections import sections
 from jaxcoadd.sharding import row_shardings
 
+MaskRows = Callable[[int, np.ndarray, slice], np.ndarray]
+"""Returns another mask of some rows of one warp, by its number, mask and rows."""
+
 
 def stack_subregions(
     plan: Plan,
@@ -26,6 +29,7 @@ def stack_subregions(
     *,
     devices: Sequence[Any],
     done: Callable[[int], None] = lambda rows: None,
+    mask_rows: MaskRows | None = None,
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Stack warps into planes of the whole coadd.
 
@@ -44,6 +48,8 @@ def stack_subregions(
     done
         Told how many rows are done, after each subregion. Where a device runs out of
         memory, subregions are halved from then on.
+    mask_rows
+        Changes the masks of the warps as they are read.
 
     Returns
     -------
@@ -75,7 +81,7 @@ def stack_subregions(
                 return None
             raise
 
-    for part, cube in _parts(plan, used, kept):
+    for part, cube in _parts(plan, used, kept, mask_rows):
         start = part.start
         while start < part.stop:
             piece = slice(start, min(start + rows, part.stop))
@@ -106,12 +112,16 @@ def _empty_planes(shape: tuple[int, int], no_data: int) -> dict[str, np.ndarray]
 
 
 def _parts(
-    plan: Plan, used: Sequence[Weighed], kept: Cube | None
+    plan: Plan,
+    used: Sequence[Weighed],
+    kept: Cube | None,
+    mask_rows: MaskRows | None,
 ) -> Iterator[tuple[slice, Cube]]:
     """Yield the rows of each subregion, and the pixels of the warps in them."""
     parts = row_slices(plan.grid.shape, plan.rows)
     if kept is not None:
-        yield from ((part, kept.rows(part)) for part in parts)
+        for part in parts:
+            yield part, _masked(kept.rows(part), part, mask_rows)
         return
 
     def read(part: slice) -> Cube:
@@ -119,9 +129,17 @@ def _parts(
         cube = Cube.empty((len(used), rows, width))
         for index, one in enumerate(used):
             cube.put(index, read_strip(one.item, plan, part, section))
-        return cube
+        return _masked(cube, part, mask_rows)
 
     with sections() as section, closing(read_ahead(read, parts)) as cubes:
         for part in parts:
             # Not by `zip`, which would keep the cube.
             yield part, next(cubes)
+
+
+def _masked(cube: Cube, part: slice, mask_rows: MaskRows | None) -> Cube:
+    """Change the masks of some rows, in the same memory."""
+    if mask_rows is not None:
+        for index, mask in enumerate(cube.mask):
+            cube.mask[index] = mask_rows(index, mask, part)
+    return cube

@@ -87,6 +87,20 @@ def positive(value: Any) -> float:
     return float(value)
 
 
+def not_negative(value: Any) -> float:
+    """Check a number that is not below 0."""
+    if number(value) < 0:
+        raise ValueError("a number that is 0 or more")
+    return float(value)
+
+
+def fraction(value: Any) -> float:
+    """Check a number from 0 to 1."""
+    if not 0 <= number(value) <= 1:
+        raise ValueError("a number from 0 to 1")
+    return float(value)
+
+
 def magnitude(value: Any) -> float:
     """Check a zero point."""
     if not 0 < number(value) <= 60:
@@ -98,6 +112,13 @@ def whole(value: Any) -> int:
     """Check a whole number above 0."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError("a whole number above 0")
+    return value
+
+
+def count(value: Any) -> int:
+    """Check a whole number that is not below 0."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError("a whole number that is 0 or more")
     return value
 
 
@@ -160,6 +181,13 @@ def one_of(names: Sequence[str], *, also: Sequence[str] = ()) -> Check:
         return value
 
     return check
+
+
+def table(value: Any) -> dict[str, Any]:
+    """Check a table."""
+    if not isinstance(value, dict):
+        raise ValueError("a table of settings, as {max_epochs = 2}")
+    return value
 
 
 def reader_table(value: Any) -> dict[str, Any]:

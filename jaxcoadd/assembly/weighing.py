@@ -1,16 +1,18 @@
 """Weigh every warp of a run from its whole variance plane."""
 
 import dataclasses
+from collections.abc import Callable
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcoadd.assembly.ahead import read_ahead
 from jaxcoadd.assembly.checks import Input
 from jaxcoadd.assembly.inputs import row_slices
 from jaxcoadd.assembly.plan import Plan
-from jaxcoadd.assembly.reading import Strip, read_strip, to_device
+from jaxcoadd.assembly.reading import Cube, Strip, read_strip, to_device
 from jaxcoadd.coadds import CoaddConfig
 from jaxcoadd.io import InputError
 from jaxcoadd.io.mask_planes import BAD_VARIANCE
@@ -183,3 +185,45 @@ def _unusable(warp: WholeWarp, item: Input) -> str | None:
             "which HDU holds the variance"
         )
     return None
+
+
+def weigh_inputs(
+    plan: Plan,
+    config: CoaddConfig,
+    *,
+    done: Callable[[Weighed], None] = lambda one: None,
+) -> tuple[list[Weighed], Cube | None]:
+    """Weigh every input of a plan.
+
+    Parameters
+    ----------
+    plan
+        The plan of the run.
+    config
+        How to weigh.
+    done
+        Told of each input that was read.
+
+    Returns
+    -------
+    weighed : list of Weighed
+        One an input, without pixels.
+    kept : Cube or None
+        The pixels of those used, if the plan keeps them.
+    """
+    kept = Cube.empty((len(plan.used), *plan.grid.shape)) if plan.keep else None
+    weighed = []
+    n_used = 0
+    warps = read_ahead(partial(read_input, plan=plan, config=config), plan.used)
+    for item in plan.inputs:
+        if item.skipped:
+            weighed.append(Weighed(item))
+            continue
+        one = weigh_input(item, next(warps), plan, config)
+        weighed.append(dataclasses.replace(one, strip=None))
+        if kept is not None and one.strip is not None and not one.item.skipped:
+            kept.put(n_used, one.strip)
+        n_used += not one.item.skipped
+        done(weighed[-1])
+        del one
+    return weighed, kept if kept is None else kept.first(n_used)

@@ -6,6 +6,14 @@ import dataclasses
 import os
 from typing import Any
 
+from jaxcoadd.commands.artifacts import (
+    add_artifact_options,
+    check_artifact_options,
+    partner_files,
+    tell_findings,
+    tell_partners,
+    write_masks,
+)
 from jaxcoadd.commands.from_exposures import (
     add_exposure_options,
     check_exposure_options,
@@ -73,6 +81,7 @@ def add_assemble(commands: Any) -> None:
         help="write a coadd without data where no warp can be used",
     )
     _add_outputs(parser)
+    add_artifact_options(parser)
     add_exposure_options(parser)
     parser.set_defaults(run=_assemble)
 
@@ -123,13 +132,19 @@ def _assemble(options: argparse.Namespace) -> int:
 
     _check_names(options)
     check_exposure_options(options)
-    settings = read_settings(options.config, options.settings)
+    check_artifact_options(options)
+    settings = read_settings(
+        options.config,
+        options.settings,
+        method=options.method,
+        version=options.method_version,
+    )
     _use_cores(options.jobs)
     if not options.from_exposures:
         _check_arguments(options)
         return _assemble_warps(options, settings)
     with contextlib.ExitStack() as stack:
-        make_warps(options, settings, stack)
+        settings = make_warps(options, settings, stack)
         _check_arguments(options)
         # The warps are our own files: how to read the exposures is no matter of theirs.
         own = dataclasses.replace(settings, reader=None)
@@ -175,7 +190,8 @@ def _check_arguments(options: argparse.Namespace) -> None:
             f"--min-inputs is {options.min_inputs} and {given} warps are given; give "
             "more warps or ask for fewer"
         )
-    others = [*options.warps, options.config, options.bright_objects]
+    others = [*options.warps, *options.psf_matched]
+    others += [options.config, options.bright_objects]
     check_not_read(options.output, [path for path in others if path])
 
 
@@ -195,14 +211,21 @@ def _plan(options: argparse.Namespace, settings):
         if options.from_exposures:
             plan = plan_warps(options, settings)
         else:
-            plan = make_plan(options.warps, settings, memory=options.memory)
+            plan = make_plan(
+                options.warps,
+                settings,
+                matched=partner_files(options),
+                memory=options.memory,
+            )
     except NoInputsError as error:
         _warn_of_skipped(error.inputs)
         raise
     _warn_of_skipped(plan.inputs)
-    check_not_read(options.output, [p for file in plan.files for p in file.paths])
+    files = [*plan.files, *(plan.compared.files if plan.compared else ())]
+    check_not_read(options.output, [p for file in files for p in file.paths])
     for notice in notices(plan):
         warn(f"note: {notice}")
+    tell_partners(options, settings, plan)
     least = 0 if options.allow_empty else options.min_inputs
     check_enough(plan.inputs, min_inputs=least, strict=options.strict)
     if not options.bright_objects:
@@ -244,6 +267,7 @@ def _run(options: argparse.Namespace, settings, plan, regions):
             progress=progress,
             warn=lambda reason: warn(f"left out: {reason}"),
         )
+        tell_findings(result)
         others, images, used = (), {}, None
         if options.from_exposures:
             used = used_visits(options, result)
@@ -264,6 +288,7 @@ def _run(options: argparse.Namespace, settings, plan, regions):
             overwrite=options.overwrite,
         )
         options.written = True
+        write_masks(options, result)
         if used is not None:
             write_exposure_map(options, settings, used)
     return result

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jaxcoadd.commands.artifacts import FITS_SUFFIXES, make_partners
 from jaxcoadd.commands.grids import add_grid_options, target_grid
 from jaxcoadd.commands.terminal import UsageError, check_not_read, say, warn
 from jaxcoadd.commands.warping import (
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from jaxcoadd.io import Grid
     from jaxcoadd.warping import WarpedVisit
 
-_FITS_SUFFIXES = (".fits", ".fits.gz", ".fits.fz", ".fit", ".fts")
 _HEALSPARSE_SUFFIXES = (".hs", ".hsp")
 
 
@@ -89,17 +89,18 @@ def make_warps(
     options: argparse.Namespace,
     settings: "Settings",
     stack: contextlib.ExitStack,
-) -> None:
+) -> "Settings":
     """Make the warps of a run, in a folder that is removed at the end.
 
-    Their files become `options.warps`, and what each is made of `options.visits`.
+    Their files become `options.warps`, and what each is made of `options.visits`. What
+    the method of the run needs beside them is made too.
     """
     from jaxcoadd.io import InputError, check_output
     from jaxcoadd.warping import NothingWarpedError
 
     check_output(options.output, overwrite=options.overwrite)
     folder = Path(options.from_exposures)
-    names = sorted(p for p in folder.glob("*") if p.name.endswith(_FITS_SUFFIXES))
+    names = sorted(p for p in folder.glob("*") if p.name.endswith(FITS_SUFFIXES))
     if not names:
         raise InputError(f"{folder} holds no FITS files; name the folder of exposures")
     grid = target_grid(options)
@@ -137,6 +138,7 @@ def make_warps(
         written, options.left_out = [], error.skipped
     options.warps = [str(one.path) for one in written]
     options.visits = {str(one.path): one.made_of for one in written}
+    return make_partners(options, settings, stack, names, list(options.visits.values()))
 
 
 def plan_warps(options: argparse.Namespace, settings: "Settings") -> "Plan":
@@ -144,7 +146,12 @@ def plan_warps(options: argparse.Namespace, settings: "Settings") -> "Plan":
     from jaxcoadd.assembly import Input, empty_plan, make_plan
 
     if options.warps:
-        plan = make_plan(options.warps, settings, memory=options.memory)
+        plan = make_plan(
+            options.warps,
+            settings,
+            matched=options.psf_matched,
+            memory=options.memory,
+        )
     else:
         plan = empty_plan(target_grid(options), settings)
     skipped = tuple(Input(one.path, skipped=one.reason) for one in options.left_out)

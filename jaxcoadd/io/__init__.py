@@ -1,5 +1,10 @@
 """Warps and coadds in FITS files."""
 
+from jaxcoadd.io.artifact_masks import (
+    ArtifactMask,
+    read_artifact_mask,
+    write_artifact_masks,
+)
 from jaxcoadd.io.atomic import check_output
 from jaxcoadd.io.bright_objects import read_bright_objects, read_bright_regions
 from jaxcoadd.io.coadd_files import CoaddFile, CoaddPlanes, read_coadd, verify_file
@@ -21,6 +26,7 @@ from jaxcoadd.io.warp_writer import write_warp
 
 __all__ = [
     "PRESETS",
+    "ArtifactMask",
     "CoaddFile",
     "CoaddPlanes",
     "ExposureFile",
@@ -35,6 +41,7 @@ __all__ = [
     "mapping_from_table",
     "open_exposure",
     "open_warp",
+    "read_artifact_mask",
     "read_bright_objects",
     "read_bright_regions",
     "read_coadd",
@@ -46,6 +53,7 @@ __all__ = [
     "read_warp",
     "same_grid",
     "verify_file",
+    "write_artifact_masks",
     "write_coadd",
     "write_input_bits",
     "write_input_map",

@@ -94,7 +94,7 @@ def _image_hdus(
     for array in arrays:
         array.flags.writeable = False
     headers = _headers(list(pixels), of)
-    make = _compressed if compress else fits.ImageHDU
+    make = compressed_hdu if compress else fits.ImageHDU
     # Most of the time goes into compressing, which threads can do at once.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(make, arrays, headers, pixels))
@@ -114,7 +114,7 @@ def _headers(names: Sequence[str], of: PlacedPlanes) -> list[fits.Header]:
         headers["IMAGE"]["BUNIT"] = unit
         squared = f"{unit}**2" if unit.isidentifier() else f"({unit})**2"
         headers["VARIANCE"]["BUNIT"] = squared
-    for keyword, bit in _plane_cards(of.planes).items():
+    for keyword, bit in plane_cards(of.planes).items():
         card = keyword if len(keyword) <= 8 else f"HIERARCH {keyword}"
         headers["MASK"][card] = (bit, "bit number")
     return list(headers.values())
@@ -130,7 +130,7 @@ def _written_unit(of: PlacedPlanes) -> str | None:
     return ascii_text(of.unit)
 
 
-def _plane_cards(planes: MaskPlanes) -> dict[str, int]:
+def plane_cards(planes: MaskPlanes) -> dict[str, int]:
     """Return the cards of the planes; FITS has them in capitals."""
     cards = {f"MP_{name}".upper(): planes.bit(name) for name in planes.used}
     if len(cards) != len(planes.used):
@@ -138,7 +138,9 @@ def _plane_cards(planes: MaskPlanes) -> dict[str, int]:
     return cards
 
 
-def _compressed(pixels: np.ndarray, header: fits.Header, name: str) -> fits.BinTableHDU:
+def compressed_hdu(
+    pixels: np.ndarray, header: fits.Header, name: str
+) -> fits.BinTableHDU:
     """Compress an image by rows without loss, and return the table that it becomes."""
     image = fits.CompImageHDU(
         pixels,
@@ -216,7 +218,7 @@ def write_images(
         A card or a plane's name is not possible in FITS.
     """
     primary = _primary_hdu(of, cards)
-    _plane_cards(of.planes)
+    plane_cards(of.planes)
 
     def write(stream: BinaryIO) -> None:
         images = _image_hdus(pixels, of, compress=compress)
@@ -248,7 +250,7 @@ def _check_written(
         for name, wanted in pixels.items():
             if not np.array_equal(_bits(read_plane(hdus, name)), _bits(wanted)):
                 raise OutputError(_spoiled(path, f"{name} differs"))
-        if _plane_cards(read_mask_planes(hdus)) != _plane_cards(of.planes):
+        if plane_cards(read_mask_planes(hdus)) != plane_cards(of.planes):
             raise OutputError(_spoiled(path, "the mask planes differ"))
         if read_zero_point(hdus) != float(of.zero_point):
             raise OutputError(_spoiled(path, "the zero point differs"))

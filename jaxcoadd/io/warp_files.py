@@ -20,6 +20,9 @@ from jaxcoadd.warps import Warp
 
 _IDENTIFIERS = ("VISIT", "EXPNUM", "EXPID", "OBSID", "OBS_ID")
 _BANDS = ("FILTER", "BAND")
+MATCHED_FWHM = "PSFFWHM"
+"""Card of the width of the model that a PSF-matched warp has, in pixels."""
+
 _DATES = ("MJD-OBS", "MJD-AVG", "MJD")
 _BYTES_A_PIXEL = 12
 
@@ -74,6 +77,9 @@ class WarpFile:
         Width of the point-spread function as the card SEEING holds it.
     date
         Modified Julian date, if the file says.
+    matched_fwhm
+        Width of the model that the point-spread function was matched to, in pixels, if
+        the file says.
     noise_kind
         What the noise plane holds: see `ReaderMapping`.
     scale
@@ -90,6 +96,7 @@ class WarpFile:
     band: str | None
     seeing: float | None
     date: float | None
+    matched_fwhm: float | None
     noise_kind: str
     scale: float
     _image: Hdu = dataclasses.field(repr=False)
@@ -297,6 +304,7 @@ def open_warp(path: str | Path, mapping: ReaderMapping | str | None = None) -> W
         band=_text(first_card(places, *_BANDS)),
         seeing=_number(first_card(places, "SEEING")),
         date=_number(first_card(places, *_DATES)),
+        matched_fwhm=_number(first_card(places, MATCHED_FWHM)),
         noise_kind=layout.mapping.noise_kind,
         scale=scale,
         _image=layout.image,

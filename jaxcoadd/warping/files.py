@@ -9,6 +9,7 @@ from astropy.table import Table
 
 from jaxcoadd.io import Grid, OutputError, check_output, write_warp
 from jaxcoadd.io.image_hdus import table_hdu
+from jaxcoadd.io.warp_files import MATCHED_FWHM
 from jaxcoadd.warping.matching import MatchQuality
 from jaxcoadd.warping.run import WarpedVisit, warp_visit
 from jaxcoadd.warping.settings import WarpSettings
@@ -133,6 +134,8 @@ def _cards(warped: WarpedVisit, settings: WarpSettings) -> dict[str, str | float
     cards: dict[str, str | float] = {"VISIT": warped.visit.identifier}
     if settings.noise_realizations:
         cards["SEED"] = settings.seed
+    if settings.match_fwhm is not None:
+        cards[MATCHED_FWHM] = settings.match_fwhm
     for card, values in {
         "FILTER": {file.band for file in files},
         "MJD-OBS": {file.date for file in files},

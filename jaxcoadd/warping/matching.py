@@ -21,7 +21,7 @@ MARGIN = KERNEL_SIZE // 2
 """Pixels that matching takes off each side of a warp."""
 
 # The PSF is taken also where cells reach beyond the detector.
-_EVERYWHERE = (-1_000_000, -1_000_000, 1_000_000, 1_000_000)
+EVERYWHERE = (-1_000_000, -1_000_000, 1_000_000, 1_000_000)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,9 +90,9 @@ def match_warp(
     LSST: the PSF-matched warps of ``MakePsfMatchedWarpTask``, detector by detector.
     """
     positions = matching.matching_positions(warp.shape)
-    own = CoaddPsf(grid_wcs, [PsfInput(psf, InputRegion(detector_wcs, _EVERYWHERE))])
+    own = CoaddPsf(grid_wcs, [PsfInput(psf, InputRegion(detector_wcs, EVERYWHERE))])
     found = own.kernels(positions[:, ::-1] - MARGIN)
-    stamps = _square(found.pixels[found.has_input])
+    stamps = square_stamps(found.pixels[found.has_input])
     model_size = matching.model_psf_size(fwhm)
     size = matching.matching_stamp_size(stamps.shape[-1], model_size, KERNEL_SIZE)
     model = matching.gaussian_model_psf(fwhm, size=size).astype(warp.image.dtype)
@@ -142,7 +142,7 @@ def _quality(stamps, model, fitted, places) -> MatchQuality:
     )
 
 
-def _square(stamps: np.ndarray) -> np.ndarray:
+def square_stamps(stamps: np.ndarray) -> np.ndarray:
     """Add zeros so that stamps are square."""
     rows, columns = stamps.shape[1:]
     size = max(rows, columns)

@@ -1,0 +1,222 @@
+"""CompareWarp on files: the static sky in strips, then one difference at a time."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxcoadd.artifacts import (
+    ArtifactError,
+    Artifacts,
+    CompareWarpConfig,
+    Difference,
+    find_artifacts,
+    remarks,
+)
+from jaxcoadd.assembly.checks import join_reasons
+from jaxcoadd.assembly.findings import Findings, psf_sigma, unite
+from jaxcoadd.assembly.finishing import finish_planes
+from jaxcoadd.assembly.methods import CompareWarp
+from jaxcoadd.assembly.plan import Plan
+from jaxcoadd.assembly.reading import Cube, Strip, read_strip, to_device
+from jaxcoadd.assembly.settings import Settings
+from jaxcoadd.assembly.strips import stack_strip
+from jaxcoadd.assembly.subregions import stack_subregions
+from jaxcoadd.assembly.values import SettingsError
+from jaxcoadd.assembly.weighing import Weighed, weigh_inputs
+from jaxcoadd.coadds import Coadd, coadd_planes
+from jaxcoadd.io import InputError
+from jaxcoadd.warps import Warp
+
+
+def compare_warp_config(settings: Settings) -> CompareWarpConfig:
+    """Return how warps are compared, as all settings together say.
+
+    Parameters
+    ----------
+    settings
+        With the method `CompareWarp`.
+    """
+    assert isinstance(settings.method, CompareWarp)
+    config = settings.method.config
+    bad = (*config.static_sky.bad_planes, "BAD_VARIANCE")
+    return dataclasses.replace(
+        config,
+        coadd=settings.coadd_config(),
+        static_sky=dataclasses.replace(config.static_sky, bad_planes=bad),
+    )
+
+
+def find_by_comparison(
+    plan: Plan,
+    weighed: Sequence[Weighed],
+    settings: Settings,
+    *,
+    devices: Sequence[Any],
+    done: Callable[[], None] = lambda: None,
+) -> Findings:
+    """Find artifacts in the warps of a run by comparison with the static sky.
+
+    Parameters
+    ----------
+    plan
+        The plan of the run; `plan.compared` are the warps that are compared.
+    weighed
+        All warps of the run.
+    settings
+        With the method `CompareWarp`.
+    devices
+        Over which the rows of the static sky are spread.
+    done
+        Called after each warp that was compared.
+
+    Returns
+    -------
+    Findings
+        Of the warps that are used.
+
+    Raises
+    ------
+    InputError
+        No warp can be compared, or one would be left out whole.
+    """
+    assert isinstance(settings.method, CompareWarp) and plan.compared is not None
+    compared = plan.compared
+    config = compare_warp_config(settings)
+    partners, kept = weigh_inputs(compared, config.static_sky)
+    known = [one for one in partners if not one.item.skipped]
+    if not known:
+        reasons = join_reasons([one.item.skipped for one in partners])
+        raise InputError(f"no warp can be compared with the others: {reasons}")
+    template = _static_sky(compared, known, kept, config, devices)
+    by_name = {_name(one): index for index, one in enumerate(known)}
+    used = [one for one in weighed if not one.item.skipped]
+    order = [by_name.get(_name(one)) for one in used]
+    sigmas = [psf_sigma(file, settings.psf_fwhm) for file in compared.files]
+    names = tuple(f"the warp of exposure {_name(one)}" for one in used)
+    try:
+        artifacts = find_artifacts(
+            template,
+            _read_warps(compared, known, kept, order, done),
+            sigma=[
+                0.0 if n is None else psf_sigma(_file(known[n]), settings.psf_fwhm)
+                for n in order
+            ],
+            template_sigma=max(sigmas),
+            config=config,
+            streaks=find_streaks_on if settings.method.streaks else None,
+            names=names,
+        )
+    except ArtifactError as error:
+        raise InputError(str(error)) from error
+    return _as_findings(artifacts, [_name(one) for one in used], names, config)
+
+
+def _file(one: Weighed):
+    assert one.item.file is not None
+    return one.item.file
+
+
+def _name(one: Weighed) -> str:
+    return _file(one).identifier
+
+
+def _static_sky(
+    plan: Plan,
+    used: Sequence[Weighed],
+    kept: Cube | None,
+    config: CompareWarpConfig,
+    devices: Sequence[Any],
+) -> Coadd:
+    """Coadd the warps that are compared to what stays the same."""
+    stack = partial(stack_strip, config=config.static_sky)
+    stacked, _ = stack_subregions(plan, used, kept, stack, devices=devices)
+    planes = coadd_planes(plan.planes)
+    finish_planes(stacked, config.static_sky, planes)
+    image = jnp.asarray(stacked["image"])
+    return Coadd(
+        image=image,
+        variance=jnp.asarray(stacked["variance"]),
+        mask=jnp.asarray(stacked["mask"]),
+        n_image=jnp.asarray(stacked["n_image"]),
+        weight=jnp.zeros_like(image),  # nobody asks for it
+        planes=planes,
+        zero_point=plan.zero_point,
+    )
+
+
+def _read_warps(
+    plan: Plan,
+    known: Sequence[Weighed],
+    kept: Cube | None,
+    order: Sequence[int | None],
+    done: Callable[[], None],
+) -> Iterator[Warp | None]:
+    """Yield the partner of each warp, whole, one after the other."""
+    whole = slice(0, plan.grid.shape[0])
+    for index in order:
+        if index is None:
+            yield None
+        elif kept is None:
+            yield _as_warp(read_strip(known[index].item, plan, whole), plan)
+        else:
+            planes = (kept.image[index], kept.variance[index], kept.mask[index])
+            yield _as_warp(Strip(*planes), plan)
+        done()
+
+
+def _as_warp(strip: Strip, plan: Plan) -> Warp:
+    return Warp(
+        to_device(strip.image),
+        to_device(strip.variance),
+        to_device(strip.mask),
+        planes=plan.planes,
+        zero_point=plan.zero_point,
+    )
+
+
+def find_streaks_on(difference: Difference) -> np.ndarray:
+    """Tell where streaks are, among the detected pixels of a difference.
+
+    Parameters
+    ----------
+    difference
+        With DETECTED in its mask.
+
+    Raises
+    ------
+    SettingsError
+        scikit-image is not installed.
+    """
+    from jaxcoadd.streaks import StreakConfig, find_streaks
+
+    config = StreakConfig()
+    planes = difference.planes.add(config.streak_plane)
+    streak = planes.bits([config.streak_plane])
+    # Streaks that a warp came with are no finding.
+    mask = np.asarray(difference.mask) & ~np.uint32(streak)
+    pixels = difference.image, difference.variance
+    try:
+        found = find_streaks(*pixels, mask, planes=planes, config=config)
+    except ImportError as error:
+        raise SettingsError(f"compare_warp.streaks: {error}") from error
+    return (found.mask & np.uint32(streak)) != 0
+
+
+def _as_findings(
+    artifacts: Artifacts,
+    identifiers: Sequence[str],
+    names: Sequence[str],
+    config: CompareWarpConfig,
+) -> Findings:
+    return Findings(
+        names=tuple(identifiers),
+        regions=tuple(unite(regions) for regions in artifacts.alternatives()),
+        n_artifacts=tuple(len(found) for found in artifacts.clipped),
+        replaced_planes=config.coadd.bad_planes,
+        edges=artifacts.edge,
+        remarks=remarks(artifacts, names),
+    )
