@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from jaxcoadd import io, stack_warps
-from jaxcoadd.artifacts import COMPARE_WARP, compare_warp, safe_clip
+from jaxcoadd.artifacts import COMPARE_WARP, compare_warp, safe_clip, streak_finder
 from jaxcoadd.assembly import assemble, make_plan, read_settings
 from jaxcoadd.assembly.clipping import safe_clip_config
-from jaxcoadd.assembly.comparing import compare_warp_config, find_streaks_on
+from jaxcoadd.assembly.comparing import compare_warp_config
 from jaxcoadd.assembly.findings import SIGMA_PER_FWHM
 from jaxcoadd.assembly.values import SettingsError
 from jaxcoadd.io import InputError
@@ -166,14 +166,14 @@ def test_streaks_are_looked_for_if_wished(tmp_path):
             scene.image[60:63, 10:250] += 100
         warps.append(write_warp(tmp_path, n, scene=scene))
     found = run(warps, "psf_fwhm=5.0", "compare_warp.streaks=true")
-    wanted = compare_warp(read_stack(warps), sigma=SIGMA, streaks=find_streaks_on)
+    wanted = compare_warp(read_stack(warps), sigma=SIGMA, streaks=streak_finder())
     assert_same_coadd(found.coadd, wanted.coadd)
     assert [len(one.streaks) for one in wanted.artifacts.candidates] == [0, 0, 1, 0]
 
 
 def test_streaks_need_an_extra_that_is_named(paths, partners, monkeypatch):
     missing = warp_files.raising(ImportError("install jaxcoadd[streaks]"))
-    monkeypatch.setattr("jaxcoadd.streaks.find_streaks", missing)
+    monkeypatch.setattr("jaxcoadd.artifacts.trails.find_streaks", missing)
     with pytest.raises(SettingsError, match=r"streaks: install jaxcoadd\[streaks\]"):
         run(paths, "compare_warp.streaks=true", matched=partners)
 

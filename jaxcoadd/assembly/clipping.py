@@ -89,7 +89,9 @@ def find_by_clipping(
         Called after each warp whose mask was looked at.
     """
     config = safe_clip_config(settings)
-    footprints = _difference_footprints(plan, used, kept, config, settings, devices)
+    footprints = _difference_footprints(
+        plan, used, kept, config=config, settings=settings, devices=devices
+    )
     overlaps = np.full((len(footprints), len(used)), np.nan)
     detected = False
     bits = np.uint32(plan.planes.bits(_DETECTED))
@@ -118,6 +120,7 @@ def _difference_footprints(
     plan: Plan,
     used: Sequence[Weighed],
     kept: Cube | None,
+    *,
     config: SafeClipConfig,
     settings: Settings,
     devices: Sequence[Any],

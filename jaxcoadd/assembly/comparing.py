@@ -6,15 +6,14 @@ from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
 
 from jaxcoadd.artifacts import (
     ArtifactError,
     Artifacts,
     CompareWarpConfig,
-    Difference,
     find_artifacts,
     remarks,
+    streak_finder,
 )
 from jaxcoadd.assembly.checks import join_reasons
 from jaxcoadd.assembly.findings import Findings, psf_sigma, unite
@@ -107,11 +106,13 @@ def find_by_comparison(
             ],
             template_sigma=max(sigmas),
             config=config,
-            streaks=find_streaks_on if settings.method.streaks else None,
+            streaks=streak_finder() if settings.method.streaks else None,
             names=names,
         )
     except ArtifactError as error:
         raise InputError(str(error)) from error
+    except ImportError as error:
+        raise SettingsError(f"compare_warp.streaks: {error}") from error
     return _as_findings(artifacts, [_name(one) for one in used], names, config)
 
 
@@ -176,34 +177,6 @@ def _as_warp(strip: Strip, plan: Plan) -> Warp:
         planes=plan.planes,
         zero_point=plan.zero_point,
     )
-
-
-def find_streaks_on(difference: Difference) -> np.ndarray:
-    """Tell where streaks are, among the detected pixels of a difference.
-
-    Parameters
-    ----------
-    difference
-        With DETECTED in its mask.
-
-    Raises
-    ------
-    SettingsError
-        scikit-image is not installed.
-    """
-    from jaxcoadd.streaks import StreakConfig, find_streaks
-
-    config = StreakConfig()
-    planes = difference.planes.add(config.streak_plane)
-    streak = planes.bits([config.streak_plane])
-    # Streaks that a warp came with are no finding.
-    mask = np.asarray(difference.mask) & ~np.uint32(streak)
-    pixels = difference.image, difference.variance
-    try:
-        found = find_streaks(*pixels, mask, planes=planes, config=config)
-    except ImportError as error:
-        raise SettingsError(f"compare_warp.streaks: {error}") from error
-    return (found.mask & np.uint32(streak)) != 0
 
 
 def _as_findings(

@@ -125,16 +125,28 @@ def assemble(
     del kept
     counter.add("finish", 0)
     with _timed(timings, "finish"):
-        coadd = _finish(stacked, plan, settings, config, findings, bright_objects)
+        coadd = _finish(
+            stacked,
+            plan,
+            settings,
+            config=config,
+            findings=findings,
+            bright_objects=bright_objects,
+        )
     rows = [*weighed, *map(Weighed, plan.unwarped)]
     table = _input_table(rows, counts, coadd.image.size)
     if findings:
-        table.add_column(
-            _per_row(rows, findings.n_pixels),
-            name="pixels_artifact",
-            index=table.colnames.index("pixels_clipped") + 1,
-        )
+        _add_artifacts(table, rows, findings)
     return Assembled(coadd, table, timings, _shared_cards(weighed), findings)
+
+
+def _add_artifacts(table: Table, rows: Sequence[Weighed], findings: Findings) -> None:
+    """Add the pixels of artifacts to the table of inputs, behind those clipped."""
+    table.add_column(
+        _per_row(rows, findings.n_pixels),
+        name="pixels_artifact",
+        index=table.colnames.index("pixels_clipped") + 1,
+    )
 
 
 def _find(
@@ -163,6 +175,7 @@ def _finish(
     stacked: dict[str, np.ndarray],
     plan: Plan,
     settings: Settings,
+    *,
     config: CoaddConfig,
     findings: Findings | None,
     bright_objects: Sequence[SpanSet],

@@ -105,7 +105,9 @@ def partner_files(options: argparse.Namespace) -> Sequence[str]:
     return found
 
 
-def tell_partners(options: argparse.Namespace, settings: "Settings", plan: "Plan"):
+def tell_partners(
+    options: argparse.Namespace, settings: "Settings", plan: "Plan"
+) -> None:
     """Say which warps cannot be compared; with `strict`, refuse them."""
     from jaxcoadd.assembly.plan import method_notices, without_partner
     from jaxcoadd.io import InputError
@@ -144,7 +146,9 @@ def make_partners(
     grid = target_grid(options)
     widths = psf_widths(visits, grid) if options.model_fwhm is None else []
     if options.method == "compare-warp":
-        _match_exposures(options, settings, stack, paths, grid, widths)
+        _match_exposures(
+            options, settings, stack, paths=paths, grid=grid, widths=widths
+        )
     elif settings.psf_fwhm is None and widths:
         settings = dataclasses.replace(settings, psf_fwhm=sum(widths) / len(widths))
     return settings
@@ -154,6 +158,7 @@ def _match_exposures(
     options: argparse.Namespace,
     settings: "Settings",
     stack: contextlib.ExitStack,
+    *,
     paths: Sequence[Path],
     grid: "Grid",
     widths: Sequence[float],
