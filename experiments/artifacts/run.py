@@ -13,17 +13,18 @@ import jax
 import jax.numpy as jnp
 import matplotlib
 import numpy as np
+from scene import CLASSES, LEVELS, SIZE, simulate
 from scipy import ndimage
-from scene import CLASSES, LEVELS, SIZE, radius, simulate
 
 import jaxcoadd as jc
-from jaxcoadd.artifacts.alternatives import coadd_without, compiled_weights, mask_stack
+from jaxcoadd.artifacts.alternatives import coadd_without, compiled_weights
 from jaxcoadd.artifacts.compare_warp import find_artifacts, static_sky
 from jaxcoadd.artifacts.config import COMPARE_WARP
+from jaxcoadd.artifacts.outliers import with_outliers
 from jaxcoadd.artifacts.safe_clip import SAFE_CLIP, safe_clip
 from jaxcoadd.coadds import coadd
 from jaxcoadd.detection import DetectionConfig, detect
-from jaxcoadd.statistics import FluxClippedMean, Samples, is_kept, rejected_value
+from jaxcoadd.statistics import Samples, is_kept, rejected_value
 from jaxcoadd.streaks import find_streaks
 
 matplotlib.use("Agg")
@@ -32,8 +33,8 @@ ZERO_POINT = 27.0
 BAD = ("NO_DATA", "BAD", "SAT", "EDGE")
 ARTIFACTS = 2 ** (len(CLASSES) - 1) - 1
 """The bits of all classes but variable stars."""
-APERTURE = 12
-OURS = "CompareWarp, streaks, flux clip"
+APERTURE = 8
+OURS = "CompareWarp, outliers"
 NEVER = {"mean", "median"}
 """These flag nothing."""
 
@@ -113,7 +114,6 @@ def run_statistics(scene):
         "mean": jc.Mean(),
         "median": jc.Median(),
         "sigma clip": jc.ClippedMean(),
-        "flux clip": FluxClippedMean(),
     }.items():
         start = time.perf_counter()
         config = config_of(statistic, bad_planes=BAD)
@@ -121,21 +121,19 @@ def run_statistics(scene):
         seconds = time.perf_counter() - start
         weighed, _ = compiled_weights(scene.stack, config)
         flags = None if name in NEVER else clipped_by(statistic, weighed, BAD)
-        yield name, image, flags, seconds
+        yield name, image, flags, seconds, False
 
 
 def run_safe_clip(scene):
     """Yield SafeClip."""
     start = time.perf_counter()
-    plain = dataclasses.replace(
-        SAFE_CLIP.coadd, zero_point=ZERO_POINT, bad_planes=BAD
-    )
+    plain = dataclasses.replace(SAFE_CLIP.coadd, zero_point=ZERO_POINT, bad_planes=BAD)
     config = dataclasses.replace(SAFE_CLIP, coadd=plain)
     sigma = float(np.mean(scene.sigmas))
     found = safe_clip(flag_detected(scene), sigma=sigma, config=config)
     flags = np.stack([as_image(some) for some in found.clipped])
     seconds = time.perf_counter() - start
-    yield "SafeClip", np.asarray(found.coadd.image), flags, seconds
+    yield "SafeClip", np.asarray(found.coadd.image), flags, seconds, False
 
 
 def run_compare_warp(scene):
@@ -156,58 +154,67 @@ def run_compare_warp(scene):
     )
     seconds = time.perf_counter() - start
     regions = artifacts.alternatives()
-    for name, streaks, statistic in (
-        ("CompareWarp", False, jc.Mean()),
-        ("CompareWarp, streaks", True, jc.Mean()),
-        (OURS, True, FluxClippedMean()),
+    missing = np.stack([as_image([some]) for some in artifacts.no_data])
+    pairs = list(zip(regions, artifacts.candidates, strict=True))
+    plain = [
+        {**some, "CLIPPED": without_streaks(some["CLIPPED"], found)}
+        for some, found in pairs
+    ]
+    start = time.perf_counter()
+    median = config_of(jc.Median(), bad_planes=BAD)
+    reference = jax.jit(coadd)(scene.stack, median)
+    ours = with_outliers(scene.stack, plain, reference)
+    added = time.perf_counter() - start
+    for name, chosen, spent in (
+        ("CompareWarp", plain, seconds),
+        ("CompareWarp, streaks", regions, seconds),
+        (OURS, ours, seconds + added),
     ):
-        chosen = [
-            {**some, "CLIPPED": without_streaks(some["CLIPPED"], found, streaks)}
-            for some, found in zip(regions, artifacts.candidates, strict=True)
-        ]
-        settled = dataclasses.replace(final, statistic=statistic)
         image = coadd_without(
-            scene.stack, chosen, settled, replaced_planes=settled.bad_planes
+            scene.stack, chosen, final, replaced_planes=final.bad_planes
         ).image
         flags = np.stack([as_image(some["CLIPPED"]) for some in chosen])
-        if statistic != jc.Mean():
-            weighed, _ = compiled_weights(scene.stack, settled)
-            masked = mask_stack(weighed, chosen, bad_planes=settled.bad_planes)
-            bad = (*settled.bad_planes, "CLIPPED")
-            flags |= clipped_by(statistic, masked, bad)
-        yield name, np.asarray(image), flags, seconds
+        yield name, np.asarray(image), flags, spent, missing
 
 
-def without_streaks(clipped, candidates, keep):
-    """Return the footprints that are clipped, with or without streaks."""
-    n = len(candidates.streaks)
-    return clipped if keep or not n else clipped[:-n]
+def without_streaks(clipped, candidates):
+    """Return the footprints that are clipped, but for streaks, which are last."""
+    return clipped[: len(clipped) - len(candidates.streaks)]
 
 
-def judge_flags(flags, scene):
+def judge_flags(flags, scene, usable, sources):
     """Compare flags with the truth, in pixels that have data."""
-    planes = scene.stack.planes
-    bits = np.uint32(planes.bits(["NO_DATA", "SAT"]))
-    usable = (np.asarray(scene.stack.mask) & bits) == 0
-    flags = flags & usable
     touched = (scene.truth[0] & ARTIFACTS) != 0
     good = usable & (scene.truth[0] == 0)
     result = {
         "good_lost": float((flags & good).sum() / good.sum()),
+        "good_lost_apart": lost_apart(flags & good, touched),
         "purity": float((flags & touched).sum() / max(flags.sum(), 1)),
         "completeness": {},
+        "completeness_off_sources": {},
         "pixels": {},
     }
     for number, name in enumerate(CLASSES):
         there = [usable & ((level >> number) & 1 == 1) for level in scene.truth]
-        counts = [int(some.sum()) for some in there]
-        found = [int((some & flags).sum()) for some in there]
-        result["pixels"][name] = counts
-        result["completeness"][name] = [
-            f / n if n else None for f, n in zip(found, counts, strict=True)
+        result["pixels"][name] = [int(some.sum()) for some in there]
+        result["completeness"][name] = [share(flags, some) for some in there]
+        result["completeness_off_sources"][name] = [
+            share(flags, some & ~sources) for some in there
         ]
     result["class_purity"] = class_purity(flags, touched, scene.truth)
     return result
+
+
+def share(flags, where):
+    """Return the part of some pixels that is flagged."""
+    number = int(where.sum())
+    return int((flags & where).sum()) / number if number else None
+
+
+def lost_apart(lost, touched):
+    """Return the part of pixels that is lost farther than 20 pixels from artifacts."""
+    far = [ndimage.distance_transform_edt(~some) > 20 for some in touched]
+    return float((lost & far).sum() / np.sum(far))
 
 
 def class_purity(flags, touched, truth):
@@ -228,19 +235,26 @@ def class_purity(flags, touched, truth):
             meets = np.bincount(at, mark, number + 1) > 0
             area[c] += size[meets].sum()
             right[c] += true[meets].sum()
-    share = [float(r / a) if a else None for r, a in zip(right, area, strict=True)]
-    return dict(zip((*CLASSES, "trails above 2"), share, strict=True))
+    part = [float(r / a) if a else None for r, a in zip(right, area, strict=True)]
+    return dict(zip((*CLASSES, "trails above 2"), part, strict=True))
 
 
 def expected_image(scene, images, where):
     """Return the weighted mean of images at the common zero point."""
     weights = weights_of(scene)[:, None, None] * where
-    return (weights * np.where(where, images, 0)).sum(0) / weights.sum(0)
+    total = weights.sum(0)
+    sums = (weights * np.where(where, images, 0)).sum(0)
+    return np.where(total > 0, sums / np.where(total > 0, total, 1), np.nan)
 
 
 def weights_of(scene):
     weighed, _ = compiled_weights(scene.stack, config_of(jc.Mean(), bad_planes=BAD))
     return np.asarray(weighed.weight)
+
+
+def saturated_in(scene):
+    bit = np.uint32(scene.stack.planes.bits(["SAT"]))
+    return (np.asarray(scene.stack.mask) & bit) != 0
 
 
 class Stars:
@@ -250,8 +264,7 @@ class Stars:
         stars, planes = scene.field.stars, scene.stack.planes
         mask = np.asarray(scene.stack.mask)
         self.covered = (mask & np.uint32(planes.bits(["NO_DATA"]))) == 0
-        saturated = (mask & np.uint32(planes.bits(["SAT"]))).any(0)
-        shut = saturated | (self.covered.sum(0) < 3)
+        shut = saturated_in(scene).any(0) | (self.covered.sum(0) < 3)
         self.truth = expected_image(scene, scene.clean, self.covered)
         x, y = stars.x - 12, stars.y - 12
         inside = (np.minimum(x, y) > APERTURE + 1) & (
@@ -268,14 +281,20 @@ class Stars:
             self.magnitudes.append(ZERO_POINT - 2.5 * np.log10(stars.flux[i]))
         self.magnitudes = np.array(self.magnitudes)
         self.fluxes = 10 ** (0.4 * (ZERO_POINT - self.magnitudes))
-        self.blank = self.truth < 2
-        self.blank &= np.isfinite(self.truth)
+        sky = np.isfinite(self.truth) & (self.truth < 2) & (self.covered.sum(0) > 2)
+        self.blank = sky & (scene.truth[0] == 0).all(0)
+        self.spoilt = sky & (scene.truth[1] & ARTIFACTS != 0).any(0)
+        noise = np.sqrt(1 / (self.covered / scene.sky[:, None, None]).sum(0).clip(1e-9))
+        near = ndimage.maximum_filter(np.nan_to_num(self.truth), 9)
+        self.sources = near > 4 * noise
+        self.usable = self.covered & ~saturated_in(scene)
 
     @staticmethod
     def _aperture(x, y):
         column, row = round(x), round(y)
         part = np.s_[
-            row - APERTURE : row + APERTURE + 1, column - APERTURE : column + APERTURE + 1
+            row - APERTURE : row + APERTURE + 1,
+            column - APERTURE : column + APERTURE + 1,
         ]
         y, x = np.mgrid[-APERTURE : APERTURE + 1, -APERTURE : APERTURE + 1]
         return part, x**2 + y**2 <= APERTURE**2
@@ -289,15 +308,25 @@ class Stars:
 
 def judge_image(image, stars, noise):
     """Measure star fluxes and the noise of the blank sky."""
-    bias = stars.biases(image)
+    off = image - stars.truth
+    own = robust_scatter(off[stars.blank])
+    return {
+        "bias_mmag": in_bins(stars.biases(image), stars.magnitudes),
+        "sn_kept": noise / own,
+        "left": float(off[stars.spoilt].mean() / noise),
+    }
+
+
+def in_bins(bias, magnitudes):
+    """Return median, its error and the number of stars, by magnitude."""
     bins = {}
     for low in range(12, 20):
-        some = bias[(stars.magnitudes >= low) & (stars.magnitudes < low + 1)]
+        some = bias[(magnitudes >= low) & (magnitudes < low + 1)]
         if len(some):
-            spread = 1.253 * some.std() / np.sqrt(len(some))
-            bins[low] = [float(np.median(some)), float(spread), len(some)]
-    off = (image - stars.truth)[stars.blank]
-    return {"bias_mmag": bins, "sn_kept": noise / robust_scatter(off)}
+            spread = 1.253 * 0.7413 * np.subtract(*np.percentile(some, [75, 25]))
+            error = float(spread / np.sqrt(len(some)))
+            bins[low] = [float(np.median(some)), error, len(some)]
+    return bins
 
 
 def robust_scatter(values):
@@ -315,10 +344,14 @@ def judge_all(n, seed):
     results, images = {}, {"truth": stars.truth}
     results["no artifacts"] = judge_image(clean, stars, noise)
     for method in (run_statistics, run_safe_clip, run_compare_warp):
-        for name, image, flags, seconds in method(scene):
+        for name, image, flags, seconds, missing in method(scene):
             found = judge_image(image, stars, noise) | {"seconds": seconds}
             if flags is not None:
-                found |= judge_flags(flags, scene)
+                usable = stars.usable & ~np.asarray(missing)
+                found |= judge_flags(flags & usable, scene, usable, stars.sources)
+                kept = usable & ~flags
+                alone = stars.biases(expected_image(scene, scene.clean, kept))
+                found["rejection_bias_mmag"] = in_bins(alone, stars.magnitudes)
             results[name] = found
             images[name] = image
             print(n, name, summary(found), flush=True)
@@ -328,12 +361,22 @@ def judge_all(n, seed):
 def summary(found):
     bins = found["bias_mmag"]
     text = "bias " + " ".join(f"{low}:{b[0]:.2f}" for low, b in bins.items())
-    text += f" sn {found['sn_kept']:.4f} s {found['seconds']:.1f}"
+    if "rejection_bias_mmag" in found:
+        text += "\n      by rejection " + " ".join(
+            f"{low}:{b[0]:.2f}" for low, b in found["rejection_bias_mmag"].items()
+        )
+    text += (
+        f" left {found['left']:.2f} sn {found['sn_kept']:.4f} s {found['seconds']:.1f}"
+    )
     if "good_lost" in found:
-        text += f" lost {found['good_lost']:.5f} purity {found['purity']:.3f}"
+        text += f" lost {found['good_lost']:.5f} apart {found['good_lost_apart']:.5f}"
+        text += f" purity {found['purity']:.3f}"
         for name, values in found["completeness"].items():
             shown = " ".join("-" if v is None else f"{v:.3f}" for v in values)
             text += f"\n      {name}: {shown} pure {found['class_purity'][name]}"
+        off = found["completeness_off_sources"]
+        shown = [f"{name} {values[-1]}" for name, values in off.items()]
+        text += "\n      off sources " + ", ".join(shown)
         text += f"\n      trails2 pure {found['class_purity']['trails above 2']}"
     return text
 
@@ -343,10 +386,12 @@ def main():
     parser.add_argument("--warps", type=int, nargs="+", default=[6, 12, 24, 60])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=pathlib.Path, default=HERE / "results.json")
+    parser.add_argument("--images", type=pathlib.Path, default=pathlib.Path("/tmp"))
     arguments = parser.parse_args()
     results = {"levels": LEVELS, "seed": arguments.seed, "warps": {}}
     for n in arguments.warps:
         results["warps"][n], images = judge_all(n, arguments.seed)
+        np.savez_compressed(arguments.images / f"coadds_{n}.npz", **images)
     arguments.output.write_text(json.dumps(results, indent=1) + "\n")
 
 

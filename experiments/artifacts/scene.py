@@ -87,8 +87,8 @@ class Scene:
     """Warps of one field with their truth.
 
     ``truth`` holds, a level of `LEVELS`, the classes of each pixel as bits, (level,
-    warp, y, x); ``clean`` are the warps without artifacts and without noise, and
-    ``unspoilt`` those with the noise alone.
+    warp, y, x); ``clean`` are the warps with clouds and jumps, but without other
+    artifacts and without noise, and ``unspoilt`` those with the noise alone.
     """
 
     field: Field
@@ -124,7 +124,7 @@ def make_field(rng):
         Sources(*place, share * flux, width * size * ratio, width * size / ratio)
         for share, width in ((0.15, 0.35), (0.5, 0.9), (0.35, 1.7))
     ]
-    galaxies = Sources(*(np.concatenate(values) for values in zip(*parts)))
+    galaxies = Sources(*(np.concatenate(values) for values in zip(*parts, strict=True)))
     return Field(stars, galaxies, variable)
 
 
@@ -367,10 +367,9 @@ def render(field, variable, epoch, key):
     )
     direct = observed, variance, gap, saturated
     matched = convolve(observed, transfer), convolve(variance, power), near, blur
-    # Clouds dim the flux of stars, which is not what clipping does to it.
-    expected = clean * cloud_transmission(epoch.clouds)
-    found = direct, matched, truth, expected, unspoilt, saturated
-    return jax.tree.map(lambda array: _inner(array), found)
+    # Clouds and jumps do to stars what clipping is not to be blamed for.
+    found = direct, matched, truth, dimmed, unspoilt
+    return jax.tree.map(_inner, found)
 
 
 def _in_gap(gaps, growth):
@@ -407,7 +406,7 @@ def simulate(n, seed=0):
         epoch = make_epoch(rng, i, n, field, tracks)
         key = jax.random.fold_in(jax.random.key(seed), i)
         numbers = jax.tree.map(np.float32, epoch)
-        one, other, levels, expected, noisy, _ = render(
+        one, other, levels, expected, noisy = render(
             sources, field.variable, numbers, key
         )
         zero_point = 27 + 2.5 * np.log10(epoch.transmission)
