@@ -11,7 +11,7 @@ from jaxcoadd.arrays import Image, Region
 from jaxcoadd.coadds import Coadd
 from jaxcoadd.spans import SpanSet
 from jaxcoadd.warps import WarpStack
-from jaxcoadd.zero_points import scale_planes, zero_point_factors
+from jaxcoadd.zero_points import scale_planes, stack_factors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,12 +94,12 @@ def with_outliers(
         There are more or fewer alternative masks than warps.
     """
     present = int(stack.present.sum())
-    if len(alternatives) != present:
+    if not present <= len(alternatives) <= len(stack.present):
         raise ValueError(
             f"there are {present} warps and {len(alternatives)} alternative masks; "
             "give one a warp"
         )
-    factors = zero_point_factors(stack.zero_point, reference.zero_point)
+    factors, _ = stack_factors(stack, reference.zero_point)
     added = []
     for n, regions in enumerate(alternatives):
         image, variance = scale_planes(stack.image[n], stack.variance[n], factors[n])
