@@ -62,7 +62,8 @@ def reference_outliers(image, variance, sky, sky_variance, config):
 def test_outliers_are_those_of_the_reference(config, seed):
     planes = make_planes(seed, jnp.float32)
     found = jax.jit(find_outliers, static_argnames="config")(*planes, config=config)
-    wanted = reference_outliers(*(np.asarray(p, np.float64) for p in planes), config)
+    image, variance, sky, sky_variance = (np.asarray(p, np.float64) for p in planes)
+    wanted = reference_outliers(image, variance, sky, sky_variance, config)
     assert 0 < found.sum() < 200
     # A limit that two precisions round apart is met by no pixel of these seeds.
     np.testing.assert_array_equal(found, wanted)

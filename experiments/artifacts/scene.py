@@ -1,6 +1,7 @@
 """Simulated warps of one field with artifacts, and the truth about every pixel."""
 
 import dataclasses
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -316,9 +317,9 @@ def convolve(image, transfer):
     return jnp.fft.irfft2(jnp.fft.rfft2(image) * transfer, image.shape)
 
 
-@jax.jit
-def render(field, variable, epoch, key):
-    """Render one warp, in electrons.
+@partial(jax.jit, static_argnames="margin")
+def render(field, epoch, key, margin):
+    """Render one warp, in electrons, and cut a margin off.
 
     Returns the direct warp, the matched one, the truth, the clean image, and the clean
     image with noise.
@@ -369,17 +370,14 @@ def render(field, variable, epoch, key):
     matched = convolve(observed, transfer), convolve(variance, power), near, blur
     # Clouds and jumps do to stars what clipping is not to be blamed for.
     found = direct, matched, truth, dimmed, unspoilt
-    return jax.tree.map(_inner, found)
+    inner = slice(margin, PADDED - margin)
+    return jax.tree.map(lambda array: array[..., inner, inner], found)
 
 
 def _in_gap(gaps, growth):
     at = jnp.arange(PADDED)
     x, y = ((at > a - growth) & (at < b + growth) for a, b in gaps)
     return x[None, :] | y[:, None]
-
-
-def _inner(array):
-    return array[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
 
 
 def as_warp(image, variance, missing, saturated, zero_point):
@@ -394,21 +392,20 @@ def as_warp(image, variance, missing, saturated, zero_point):
     return jc.Warp(image, variance, mask, planes=planes, zero_point=zero_point)
 
 
-def simulate(n, seed=0):
+def simulate(n, seed=0, margin=MARGIN):
     """Simulate n warps."""
+    size = PADDED - 2 * margin
     rng = np.random.default_rng([seed, n])
     field, tracks = make_field(rng), make_tracks(rng)
     direct, matched, sigmas, skies = [], [], [], []
-    truth = np.zeros((len(LEVELS), n, SIZE, SIZE), np.uint8)
-    clean, unspoilt = np.zeros((2, n, SIZE, SIZE), np.float32)
+    truth = np.zeros((len(LEVELS), n, size, size), np.uint8)
+    clean, unspoilt = np.zeros((2, n, size, size), np.float32)
     sources = jax.tree.map(np.float32, (field.stars, field.galaxies))
     for i in range(n):
         epoch = make_epoch(rng, i, n, field, tracks)
         key = jax.random.fold_in(jax.random.key(seed), i)
         numbers = jax.tree.map(np.float32, epoch)
-        one, other, levels, expected, noisy = render(
-            sources, field.variable, numbers, key
-        )
+        one, other, levels, expected, noisy = render(sources, numbers, key, margin)
         zero_point = 27 + 2.5 * np.log10(epoch.transmission)
         direct.append(as_warp(*one, zero_point))
         matched.append(as_warp(*other, zero_point))
