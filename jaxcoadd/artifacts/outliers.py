@@ -44,7 +44,7 @@ class OutlierConfig:
 
     n_sigma: float = 4.0
     n_sigma_beside: float = 2.0
-    flux_share: float = 1.5
+    flux_share: float = 2.0
     reach: int = 4
     floor: float = 4.0
 
