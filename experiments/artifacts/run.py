@@ -11,8 +11,8 @@ import time
 
 import jax
 import jax.numpy as jnp
-import matplotlib
 import numpy as np
+from figures import draw_all
 from scene import CLASSES, LEVELS, SIZE, simulate
 from scipy import ndimage
 
@@ -27,13 +27,14 @@ from jaxcoadd.detection import DetectionConfig, detect
 from jaxcoadd.statistics import Samples, is_kept, rejected_value
 from jaxcoadd.streaks import find_streaks
 
-matplotlib.use("Agg")
 HERE = pathlib.Path(__file__).parent
 ZERO_POINT = 27.0
 BAD = ("NO_DATA", "BAD", "SAT", "EDGE")
 ARTIFACTS = 2 ** (len(CLASSES) - 1) - 1
 """The bits of all classes but variable stars."""
 APERTURE = 8
+DRAWN = 12
+"""The number of warps whose coadds are drawn."""
 OURS = "CompareWarp, outliers"
 NEVER = {"mean", "median"}
 """These flag nothing."""
@@ -385,14 +386,16 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--warps", type=int, nargs="+", default=[6, 12, 24, 60])
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=pathlib.Path, default=HERE / "results.json")
-    parser.add_argument("--images", type=pathlib.Path, default=pathlib.Path("/tmp"))
+    parser.add_argument("--output", type=pathlib.Path, default=HERE)
     arguments = parser.parse_args()
     results = {"levels": LEVELS, "seed": arguments.seed, "warps": {}}
+    drawn = None
     for n in arguments.warps:
-        results["warps"][n], images = judge_all(n, arguments.seed)
-        np.savez_compressed(arguments.images / f"coadds_{n}.npz", **images)
-    arguments.output.write_text(json.dumps(results, indent=1) + "\n")
+        results["warps"][str(n)], images = judge_all(n, arguments.seed)
+        drawn = images if n == DRAWN else drawn
+    text = json.dumps(results, indent=1) + "\n"
+    (arguments.output / "results.json").write_text(text)
+    draw_all(json.loads(text), CLASSES, arguments.output, drawn)
 
 
 if __name__ == "__main__":
