@@ -26,6 +26,7 @@ CONFIGS = (
     OutlierConfig(flux_share=0.0, reach=2),
 )
 MEDIAN = CoaddConfig(statistic=Median())
+compiled_coadd = jax.jit(coadd)
 
 
 def make_planes(seed, dtype=float):
@@ -132,7 +133,9 @@ def test_outliers_are_added_to_what_is_clipped(size):
     stack = make_stack(size)
     before = SpanSet.box(110, 203, 112, 203)
     regions = [{"CLIPPED": (before,), "NO_DATA": (before,)}] + [{}] * 4
-    added = with_outliers(stack, regions, coadd(stack, MEDIAN), origin=(100, 200))
+    added = with_outliers(
+        stack, regions, compiled_coadd(stack, MEDIAN), origin=(100, 200)
+    )
     union = [SpanSet().union(*some["CLIPPED"]) for some in added]
     assert union[0] == before
     assert union[1] == SpanSet.box(109, 207, 109, 207)
@@ -143,7 +146,7 @@ def test_outliers_are_added_to_what_is_clipped(size):
 def test_too_few_alternative_masks_are_refused():
     stack = make_stack()
     with pytest.raises(ValueError, match="5 warps and 4 alternative masks; give one"):
-        with_outliers(stack, [{}] * 4, coadd(stack, MEDIAN))
+        with_outliers(stack, [{}] * 4, compiled_coadd(stack, MEDIAN))
 
 
 @pytest.mark.parametrize("name", [f.name for f in dataclasses.fields(OutlierConfig)])
