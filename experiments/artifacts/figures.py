@@ -46,9 +46,8 @@ def draw_completeness(results, classes, path):
                 panel.bar(
                     at + (k - 2) * width, values, width, color=COLOURS[name], label=name
                 )
-            panel.set_title(
-                f"{depth} warps, pixels above {results['levels'][level]:.0f} sigma"
-            )
+            limit = results["levels"][level]
+            panel.set_title(f"{depth} warps, above {limit:.0f} sigma")
             panel.set_xticks(at, classes, rotation=40, ha="right")
             panel.set_ylim(0, 1)
     for panel in axes[:, 0]:
