@@ -29,6 +29,7 @@ def draw_completeness(results, classes, path):
     figure, axes = plt.subplots(
         2,
         len(depths),
+        squeeze=False,
         figsize=(13, 6.5),
         sharey=True,
         sharex=True,
@@ -63,6 +64,7 @@ def draw_biases(results, path):
     figure, axes = plt.subplots(
         2,
         len(depths),
+        squeeze=False,
         figsize=(13, 6.5),
         sharex=True,
         sharey="row",
