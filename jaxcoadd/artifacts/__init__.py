@@ -33,6 +33,12 @@ from jaxcoadd.artifacts.finding import (
     find_sources,
     remarks,
 )
+from jaxcoadd.artifacts.outliers import (
+    OUTLIERS,
+    OutlierConfig,
+    find_outliers,
+    with_outliers,
+)
 from jaxcoadd.artifacts.safe_clip import (
     SAFE_CLIP,
     MeanDifference,
@@ -51,6 +57,7 @@ from jaxcoadd.artifacts.trails import streak_finder
 __all__ = [
     "COMPARE_WARP",
     "COMPARE_WARP_V24",
+    "OUTLIERS",
     "SAFE_CLIP",
     "ArtifactError",
     "Artifacts",
@@ -59,6 +66,7 @@ __all__ = [
     "ComparedCoadd",
     "Difference",
     "MeanDifference",
+    "OutlierConfig",
     "SafeClipConfig",
     "SafelyClipped",
     "StreakFinder",
@@ -72,6 +80,7 @@ __all__ = [
     "find_artifacts",
     "find_big",
     "find_candidates",
+    "find_outliers",
     "find_sources",
     "flag_edges",
     "has_good_pixels",
@@ -86,4 +95,5 @@ __all__ = [
     "static_sky",
     "streak_finder",
     "subtract_static_sky",
+    "with_outliers",
 ]
