@@ -16,6 +16,9 @@ from tests.warp_files import write_warps
 
 GOLDEN = Path(__file__).parent / "golden"
 
+MANY_MAPS = 8000
+"""So many memory maps are worth the time to compile small things again."""
+
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -48,6 +51,25 @@ def pytest_collection_modifyitems(config, items):
         for item in items:
             if item.get_closest_marker("exhaustive"):
                 item.add_marker(skip)
+
+
+def pytest_runtest_teardown(item, nextitem):
+    """Forget compiled programs between files, and between families of recorded cases.
+
+    Each holds some of the memory maps of its process. Linux gives a process 65530, and
+    XLA crashes where there are no more.
+    """
+    if nextitem is None or _kind(item) != _kind(nextitem):
+        maps = Path("/proc/self/maps")
+        if not maps.exists() or maps.read_bytes().count(b"\n") > MANY_MAPS:
+            jax.clear_caches()
+
+
+def _kind(item):
+    """Return the file of a test, and the family of its recorded case."""
+    parameters = getattr(item, "callspec", None)
+    golden = parameters and parameters.params.get("golden_path")
+    return item.path, golden and golden.name.split("_")[0]
 
 
 @pytest.fixture

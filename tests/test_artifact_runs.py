@@ -21,6 +21,8 @@ from tests.artifact_scenes import TRAIL, make_epoch, write_epochs, write_partner
 from tests.test_assembly import assert_same_coadd
 from tests.warp_files import PLANES, SHAPE, write_warp
 
+pytestmark = pytest.mark.slow
+
 SIGMA = 5.0 * SIGMA_PER_FWHM
 
 

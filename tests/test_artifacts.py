@@ -33,6 +33,8 @@ from jaxcoadd.masks import LSST_PLANES
 from jaxcoadd.spans import SpanSet
 from jaxcoadd.warps import Warp, stack_warps
 
+pytestmark = pytest.mark.slow
+
 WARPS, SHAPE = 6, (48, 52)
 BIT = {name: np.uint32(1 << n) for n, name in enumerate(LSST_PLANES.names)}
 TRAIL = SpanSet.box(5, 20, 40, 22)

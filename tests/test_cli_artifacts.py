@@ -15,6 +15,8 @@ from tests.artifact_scenes import TRAIL, write_epochs, write_partners
 from tests.exposure_files import write_exposure, write_grid
 from tests.warp_files import SHAPE, assemble, left_in
 
+pytestmark = pytest.mark.slow
+
 COMPARE = ("--method", "compare-warp")
 
 

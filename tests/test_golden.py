@@ -87,7 +87,7 @@ def marks_of(number, path, bits):
     Each of `OWN_SHAPES` has shapes of its own, and takes some seconds to compile.
     """
     quick = number % 4 == 0 and bits == 64 and family_of(path) != "real"
-    if family_of(path) in OWN_SHAPES and bits == 32 and number % 4:
+    if family_of(path) in OWN_SHAPES and bits == 32 and number % 8:
         return [pytest.mark.exhaustive]
     return [] if quick else [pytest.mark.slow]
 

@@ -19,6 +19,8 @@ from jaxcoadd.artifacts.outliers import (
     with_outliers,
 )
 
+pytestmark = pytest.mark.slow
+
 SHAPE = (24, 31)
 CONFIGS = (
     OUTLIERS,

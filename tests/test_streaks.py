@@ -33,6 +33,8 @@ from jaxcoadd.streaks.edges import canny_edges, detected_edges
 from jaxcoadd.streaks.line_search import minimize_along
 from jaxcoadd.streaks.profiles import _slopes, _total_chi2
 
+pytestmark = pytest.mark.slow
+
 SHAPE = (240, 260)
 STREAK = 1 << LSST_PLANES.bit("STREAK")
 DETECTED = 1 << LSST_PLANES.bit("DETECTED")
