@@ -7,7 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcoadd.arrays import Mask
 from jaxcoadd.coadds import Coadd, CoaddConfig, coadd, weigh_stack
+from jaxcoadd.masks import MaskPlanes
 from jaxcoadd.spans import SpanSet, apply_alternative_masks
 from jaxcoadd.warps import WarpStack
 
@@ -54,14 +56,18 @@ def mask_stack(
 
 
 def flag_edges(
-    coadded: Coadd, edges: Sequence[SpanSet], *, origin: tuple[int, int] = (0, 0)
-) -> Coadd:
+    mask: Mask | np.ndarray,
+    planes: MaskPlanes,
+    edges: Sequence[SpanSet],
+    *,
+    origin: tuple[int, int] = (0, 0),
+) -> tuple[Mask | np.ndarray, MaskPlanes]:
     """Set SENSOR_EDGE and INEXACT_PSF where any PSF-matched warp has EDGE.
 
     Parameters
     ----------
-    coadded
-        A coadd.
+    mask, planes
+        Mask of a coadd, (y, x), and its planes.
     edges
         Where each warp has EDGE; whether others fill the pixel does not matter.
     origin
@@ -72,10 +78,7 @@ def flag_edges(
     LSST: ``applyAltEdgeMask``.
     """
     both = {"SENSOR_EDGE": edges, "INEXACT_PSF": edges}
-    mask, planes = apply_alternative_masks(
-        coadded.mask, coadded.planes, both, origin=origin
-    )
-    return dataclasses.replace(coadded, mask=jnp.asarray(mask), planes=planes)
+    return apply_alternative_masks(mask, planes, both, origin=origin)
 
 
 def coadd_without(

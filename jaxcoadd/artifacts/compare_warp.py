@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
+import jax.numpy as jnp
 import numpy as np
 
 from jaxcoadd.artifacts.alternatives import (
@@ -169,7 +170,8 @@ def compare_with(
         replaced_planes=config.coadd.bad_planes,
         origin=origin,
     )
-    flagged = flag_edges(result, artifacts.edge, origin=origin)
+    mask, planes = flag_edges(result.mask, result.planes, artifacts.edge, origin=origin)
+    flagged = dataclasses.replace(result, mask=jnp.asarray(mask), planes=planes)
     return ComparedCoadd(flagged, artifacts, template)
 
 

@@ -203,12 +203,8 @@ def clip_footprints(
     masks = np.asarray(stack.mask)[np.asarray(stack.present)]
     chosen = choose_warps(footprints, masks, stack.planes, config, origin=origin)
     clipped = [
-        tuple(f for f, one in zip(footprints, column, strict=True) if one)
-        for column in chosen.T
-    ]
-    clipped = [
-        some + find_big(some, mask, stack.planes, config, origin=origin)
-        for some, mask in zip(clipped, masks, strict=True)
+        clip_in_warp(footprints, own, mask, stack.planes, config=config, origin=origin)
+        for own, mask in zip(chosen.T, masks, strict=True)
     ]
     return SafelyClipped(
         coadd=coadd_without(
@@ -368,20 +364,21 @@ def _choose(overlaps, config: SafeClipConfig) -> Bool[np.ndarray, " warp"]:
     return most if most.sum() == 1 else np.zeros(len(overlaps), bool)
 
 
-def find_big(
-    clipped: Sequence[SpanSet],
+def clip_in_warp(
+    footprints: Sequence[SpanSet],
+    chosen: Bool[np.ndarray, " footprint"],
     mask: np.ndarray,
     planes: MaskPlanes,
-    config: SafeClipConfig,
     *,
+    config: SafeClipConfig,
     origin: tuple[int, int] = (0, 0),
 ) -> Footprints:
-    """Find the detections of a warp of which so much is clipped that all must be.
+    """Return what is clipped in a warp: also detections that are clipped so much.
 
     Parameters
     ----------
-    clipped
-        Footprints that are clipped in the warp.
+    footprints, chosen
+        Footprints, and whether they are clipped in the warp.
     mask
         Mask of the warp, (y, x).
     planes
@@ -391,10 +388,10 @@ def find_big(
     origin
         Position (x, y) of the pixel [0, 0].
     """
+    clipped = tuple(f for f, one in zip(footprints, chosen, strict=True) if one)
     region = SpanSet().union(*clipped).to_image(mask.shape, origin)
     detected = (mask & np.uint32(planes.bits(_DETECTED))) != 0
     large = find_footprints(detected, min_pixels=config.min_big_overlap, origin=origin)
     counts = count_pixels(large, region, origin)
-    return tuple(
-        f for f, n in zip(large, counts, strict=True) if n > config.min_big_overlap
-    )
+    enough = counts > config.min_big_overlap
+    return clipped + tuple(f for f, one in zip(large, enough, strict=True) if one)

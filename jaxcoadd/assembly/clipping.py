@@ -11,7 +11,7 @@ import numpy as np
 from jaxcoadd.artifacts import (
     SafeClipConfig,
     choose_by_overlap,
-    find_big,
+    clip_in_warp,
     measure_overlap,
 )
 from jaxcoadd.assembly.findings import Findings, psf_sigma, unite
@@ -100,10 +100,10 @@ def find_by_clipping(
         detected = detected or bool(np.any(mask & bits))
         done()
     chosen = choose_by_overlap(overlaps, config)
-    clipped = []
-    for column, mask in zip(chosen.T, _read_masks(plan, used, kept), strict=True):
-        some = tuple(f for f, one in zip(footprints, column, strict=True) if one)
-        clipped.append(some + find_big(some, mask, plan.planes, config))
+    clipped = [
+        clip_in_warp(footprints, own, mask, plan.planes, config=config)
+        for own, mask in zip(chosen.T, _read_masks(plan, used, kept), strict=True)
+    ]
     without = (
         "no warp has a pixel with DETECTED, by which artifacts are told to be in one "
         "warp or another; nothing is masked"

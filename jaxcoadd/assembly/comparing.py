@@ -51,7 +51,7 @@ def compare_warp_config(settings: Settings) -> CompareWarpConfig:
 
 def find_by_comparison(
     plan: Plan,
-    weighed: Sequence[Weighed],
+    used: Sequence[Weighed],
     settings: Settings,
     *,
     devices: Sequence[Any],
@@ -63,8 +63,8 @@ def find_by_comparison(
     ----------
     plan
         The plan of the run; `plan.compared` are the warps that are compared.
-    weighed
-        All warps of the run.
+    used
+        The warps of the run, none of them skipped.
     settings
         With the method `CompareWarp`.
     devices
@@ -75,7 +75,7 @@ def find_by_comparison(
     Returns
     -------
     Findings
-        Of the warps that are used.
+        Of these warps.
 
     Raises
     ------
@@ -92,7 +92,6 @@ def find_by_comparison(
         raise InputError(f"no warp can be compared with the others: {reasons}")
     template = _static_sky(compared, known, kept, config, devices)
     by_name = {_name(one): index for index, one in enumerate(known)}
-    used = [one for one in weighed if not one.item.skipped]
     order = [by_name.get(_name(one)) for one in used]
     sigmas = [psf_sigma(file, settings.psf_fwhm) for file in compared.files]
     names = tuple(f"the warp of exposure {_name(one)}" for one in used)

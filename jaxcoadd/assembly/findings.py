@@ -7,12 +7,13 @@ import numpy as np
 
 from jaxcoadd.io.warp_files import WarpFile
 from jaxcoadd.masks import MaskPlanes
+from jaxcoadd.sky.detectors import SIGMA_TO_FWHM
 from jaxcoadd.spans import SpanSet, apply_alternative_masks
 
 UNKNOWN_FWHM = 4.0
 """Width of a point-spread function, in pixels, of which nothing is known."""
 
-SIGMA_PER_FWHM = 1 / np.sqrt(8 * np.log(2))
+SIGMA_PER_FWHM = 1 / SIGMA_TO_FWHM
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 from astropy.table import Table
 
+from jaxcoadd.artifacts import flag_edges
 from jaxcoadd.assembly.checks import check_enough
 from jaxcoadd.assembly.clipping import find_by_clipping
 from jaxcoadd.assembly.comparing import find_by_comparison
@@ -26,7 +27,7 @@ from jaxcoadd.assembly.weighing import Weighed, weigh_inputs
 from jaxcoadd.bright_objects import flag_bright_objects
 from jaxcoadd.coadds import CoaddConfig, coadd_planes
 from jaxcoadd.io import CoaddPlanes
-from jaxcoadd.spans import SpanSet, apply_alternative_masks
+from jaxcoadd.spans import SpanSet
 from jaxcoadd.statistics import Mean
 
 Progress = Callable[[str, int, int], None]
@@ -108,7 +109,7 @@ def assemble(
     findings = None
     if used and isinstance(settings.method, CompareWarp | SafeClip):
         with _timed(timings, "compare"):
-            findings = _find(plan, weighed, kept, settings, counter)
+            findings = _find(plan, used, kept, settings, counter)
         config = dataclasses.replace(config, bad_planes=(*config.bad_planes, "CLIPPED"))
     with _timed(timings, "stack"):
         stack, devices = _choose_stack(settings, config)
@@ -151,17 +152,16 @@ def _add_artifacts(table: Table, rows: Sequence[Weighed], findings: Findings) ->
 
 def _find(
     plan: Plan,
-    weighed: Sequence[Weighed],
+    used: Sequence[Weighed],
     kept: Cube | None,
     settings: Settings,
     counter: "_Counter",
 ) -> Findings:
     """Find out what the method leaves out."""
     devices = jax.devices()
-    used = [one for one in weighed if not one.item.skipped]
-    done = partial(counter.add, "compare", plan.search_nbytes // max(len(used), 1))
+    done = partial(counter.add, "compare", plan.search_nbytes // len(used))
     if isinstance(settings.method, CompareWarp):
-        return find_by_comparison(plan, weighed, settings, devices=devices, done=done)
+        return find_by_comparison(plan, used, settings, devices=devices, done=done)
     return find_by_clipping(plan, used, kept, settings, devices=devices, done=done)
 
 
@@ -185,8 +185,7 @@ def _finish(
     finish_planes(stacked, config, planes)
     mask = stacked["mask"]
     if findings:
-        both = {"SENSOR_EDGE": findings.edges, "INEXACT_PSF": findings.edges}
-        mask, planes = apply_alternative_masks(mask, planes, both)
+        mask, planes = flag_edges(mask, planes, findings.edges)
     if bright_objects:
         mask, planes = flag_bright_objects(
             mask, planes, bright_objects, settings.bright_object_plane

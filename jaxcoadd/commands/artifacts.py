@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 METHODS = ("plain", "compare-warp", "safe-clip")
 VERSIONS = ("v24",)
-FITS_SUFFIXES = (".fits", ".fits.gz", ".fits.fz", ".fit", ".fts")
 
 _MATCHED_FOLDER = "psf-matched"
 # Beyond the widest PSF, which varies over the grid.
@@ -94,12 +93,13 @@ def check_artifact_options(options: argparse.Namespace) -> None:
 def partner_files(options: argparse.Namespace) -> Sequence[str]:
     """Return the files of PSF-matched warps: those named, or those of the folder."""
     from jaxcoadd.io import InputError
+    from jaxcoadd.io.layouts import fits_files
 
     named = options.psf_matched
     if len(named) != 1 or not Path(named[0]).is_dir():
         return named
     folder = Path(named[0])
-    found = sorted(str(p) for p in folder.glob("*") if p.name.endswith(FITS_SUFFIXES))
+    found = [str(path) for path in fits_files(folder)]
     if not found:
         raise InputError(f"{folder} has no FITS files; name that of PSF-matched warps")
     return found

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jaxcoadd.commands.artifacts import FITS_SUFFIXES, make_partners
+from jaxcoadd.commands.artifacts import make_partners
 from jaxcoadd.commands.grids import add_grid_options, target_grid
 from jaxcoadd.commands.terminal import UsageError, check_not_read, say, warn
 from jaxcoadd.commands.warping import (
@@ -96,11 +96,12 @@ def make_warps(
     the method of the run needs beside them is made too.
     """
     from jaxcoadd.io import InputError, check_output
+    from jaxcoadd.io.layouts import fits_files
     from jaxcoadd.warping import NothingWarpedError
 
     check_output(options.output, overwrite=options.overwrite)
     folder = Path(options.from_exposures)
-    names = sorted(p for p in folder.glob("*") if p.name.endswith(FITS_SUFFIXES))
+    names = fits_files(folder)
     if not names:
         raise InputError(f"{folder} holds no FITS files; name the folder of exposures")
     grid = target_grid(options)

@@ -8,7 +8,7 @@ from jaxcoadd.io.errors import InputError
 from jaxcoadd.io.hdus import Hdu, check_image, read_hdus
 from jaxcoadd.io.mappings import PRESETS, ReaderMapping, find_mapping
 
-_SUFFIXES = (".fits.gz", ".fits.fz", ".fits", ".fit", ".fts")
+FITS_SUFFIXES = (".fits.gz", ".fits.fz", ".fits", ".fit", ".fts")
 _LABELS: Mapping[str, tuple[str, ...]] = {
     "image": ("IMAGE", "SCI"),
     "mask": ("MASK",),
@@ -20,6 +20,11 @@ _LABELS: Mapping[str, tuple[str, ...]] = {
 _PLACES = ("image", "noise", "noise_file", "mask", "mask_file")
 # LSST's files without names: image, mask, variance from the first HDU with pixels.
 _POSITIONS = {"image": 0, "mask": 1, "variance": 2}
+
+
+def fits_files(folder: Path) -> list[Path]:
+    """Return the FITS files of a folder by their names, sorted."""
+    return sorted(p for p in folder.glob("*") if p.name.endswith(FITS_SUFFIXES))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -48,7 +53,7 @@ class Layout:
 
 def file_stem(path: Path) -> str:
     """Return the name of a file without folder and FITS suffix."""
-    for suffix in _SUFFIXES:
+    for suffix in FITS_SUFFIXES:
         if path.name.lower().endswith(suffix):
             return path.name[: -len(suffix)]
     return path.stem
