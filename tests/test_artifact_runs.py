@@ -7,12 +7,21 @@ import numpy as np
 import pytest
 
 from jaxcoadd import io, stack_warps
-from jaxcoadd.artifacts import COMPARE_WARP, compare_warp, safe_clip, streak_finder
+from jaxcoadd.artifacts import (
+    COMPARE_WARP,
+    OutlierConfig,
+    compare_warp,
+    safe_clip,
+    streak_finder,
+    with_outliers,
+)
 from jaxcoadd.assembly import assemble, make_plan, read_settings
 from jaxcoadd.assembly.clipping import safe_clip_config
 from jaxcoadd.assembly.comparing import compare_warp_config
 from jaxcoadd.assembly.findings import SIGMA_PER_FWHM
+from jaxcoadd.assembly.outlying import median_config
 from jaxcoadd.assembly.values import SettingsError
+from jaxcoadd.coadds import coadd, weigh_stack
 from jaxcoadd.io import InputError
 from jaxcoadd.spans import SpanSet
 from tests import fits_files as files
@@ -94,6 +103,79 @@ def test_without_partners_the_warps_themselves_are_compared(paths):
     found = run(paths, "psf_fwhm=5.0")
     stack = read_stack(paths)
     assert_same_coadd(found.coadd, compare_warp(stack, sigma=SIGMA).coadd)
+
+
+@pytest.fixture(scope="module")
+def struck(tmp_path_factory):
+    """Write warps with a bright pixel each, and a faint one beside it."""
+    folder = tmp_path_factory.mktemp("artifacts") / "struck"
+    folder.mkdir()
+    found = []
+    for n in range(5):
+        scene = make_epoch(n)
+        image = scene.image.copy()
+        image[5 + 3 * n, 8] += 90
+        image[6 + 3 * n, 9] += 8.5
+        hit = files.Scene(image, scene.variance, scene.mask)
+        found.append(write_warp(folder, n, scene=hit))
+    return found
+
+
+@pytest.mark.parametrize(("rows", "keep"), [(40, True), (3, False)])
+def test_outliers_of_a_run_are_those_of_the_library(struck, partners, rows, keep):
+    options = (f"subregion_rows={rows}", "outliers.n_sigma_beside=1.5")
+    found = run(
+        struck, *options, matched=partners, keep=keep, method="compare-and-clip"
+    )
+    settings = read_settings(method="compare-and-clip", overrides=options)
+    stack = read_stack(struck)
+    compared = compare_warp(
+        stack,
+        [*(io.read_warp(partners[n]) for n in (1, 3, 2, 0)), None],
+        sigma=SIGMA,
+        config=compare_warp_config(settings),
+    )
+    weighed, _ = weigh_stack(stack, compare_warp_config(settings).coadd)
+    wanted = with_outliers(
+        weighed,
+        compared.artifacts.alternatives(),
+        jax.jit(coadd)(weighed, median_config(settings)),
+        config=OutlierConfig(n_sigma_beside=1.5),
+    )
+    for regions, expected in zip(found.findings.regions, wanted, strict=True):
+        assert regions["CLIPPED"] == SpanSet().union(*expected["CLIPPED"])
+    # The last warp has no partner, but its pixels are looked at as well.
+    assert found.findings.n_outliers[0] >= 1
+    for n, regions in enumerate(found.findings.regions):
+        masked = regions["CLIPPED"].to_image(SHAPE)
+        assert masked[5 + 3 * n, 8] or files_mask(struck[n])[5 + 3 * n, 8]
+
+
+def files_mask(path):
+    """Return where a warp is masked."""
+    return np.asarray(io.read_warp(path).mask) != 0
+
+
+def test_partners_are_for_methods_that_compare(paths, partners):
+    with pytest.raises(SettingsError, match="the method safe-clip compares none"):
+        make_plan(paths, read_settings(method="safe-clip"), matched=partners)
+
+
+@pytest.mark.parametrize("method", ["safe-clip", "compare-warp", "compare-and-clip"])
+@pytest.mark.parametrize("keep", [True, False])
+def test_progress_ends_where_it_was_said_to_end(paths, method, keep):
+    plan = make_plan(paths, read_settings(method=method, overrides=["psf_fwhm=5.0"]))
+    compared = plan.compared and dataclasses.replace(plan.compared, keep=keep)
+    plan = dataclasses.replace(plan, keep=keep, compared=compared)
+    told = []
+    assemble(
+        plan,
+        read_settings(method=method, overrides=["psf_fwhm=5.0"]),
+        progress=lambda what, done, total: told.append((done, total)),
+    )
+    done, total = told[-1]
+    # Bytes of each step are whole numbers, and there are some steps a warp.
+    assert total - 4 * len(paths) <= done <= total
 
 
 @pytest.mark.slow

@@ -96,6 +96,25 @@ def test_without_partners_warps_are_compared_and_widths_assumed_and_said(
     assert "do not say the width" not in said(capsys)
 
 
+def test_partners_are_compared_and_pixels_clipped_unless_told_otherwise(
+    scene, output, capsys
+):
+    warps, partners = scene
+    options = ("--psf-matched", partners, "-c", "compare_warp.background=spline 30")
+    assert assemble(warps, output, *options) == 0
+    printed = capsys.readouterr()
+    assert "note: the method is compare-and-clip; another is named as" in printed.err
+    with fits.open(output) as file:
+        config = dict(file["CONFIG"].data.tolist())
+        area = file["INPUTS"].data["pixels_artifact"].sum()
+    assert config["method"] == "compare-and-clip" and config["outliers.reach"] == "4"
+    assert config["compare_warp.background"] == "spline 30"
+    assert f"{area} pixels, " in printed.out and " of them alone" in printed.out
+    options = ("--psf-matched", partners, "--version", "v24", "--dry-run")
+    assert assemble(warps, output, "--overwrite", *options) == 0
+    assert "the method is compare-warp;" in said(capsys)
+
+
 def test_a_plain_run_has_nothing_of_it(scene, output):
     warps, _ = scene
     assert assemble(warps, output, "-q") == 0
@@ -112,14 +131,25 @@ def test_a_plain_run_has_nothing_of_it(scene, output):
     ("options", "code", "message"),
     [
         (["--write-artifact-masks", "m"], 2, "needs a method that finds artifacts"),
-        (["--psf-matched", "p"], 2, "--psf-matched is for --method compare-warp"),
+        (
+            ["--method", "plain", "--psf-matched", "p"],
+            2,
+            "--psf-matched is for --method compare-warp or compare-and-clip",
+        ),
         (["--match-psf", "5", *COMPARE], 2, "it needs --from-exposures and"),
         (["--version", "v24"], 2, "the method plain has no versions"),
         (
             ["-c", "compare_warp.max_epochs=1"],
             2,
-            "is for the method compare-warp; name",
+            "for the method compare-warp or compare-and-clip, and the method is plain",
         ),
+        ([*COMPARE, "-c", "outliers.reach=1"], 2, "is for the method compare-and-clip"),
+        (
+            [*COMPARE, "-c", "compare_warp.background=bent"],
+            2,
+            "expected none, constant",
+        ),
+        ([*COMPARE, "-c", "compare_warp.background=plane 0"], 2, 'as "plane 128"'),
         ([*COMPARE, "-c", "compare_warp.max_epoch=1"], 2, "did you mean max_epochs?"),
         ([*COMPARE, "-c", "compare_warp.max_epochs=x"], 2, "expected a whole number"),
         ([*COMPARE, "-c", "compare_warp.spatialThreshold=2"], 2, "from 0 to 1"),

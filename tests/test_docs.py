@@ -14,7 +14,7 @@ import pytest
 
 import jaxcoadd
 from jaxcoadd import cli, io
-from jaxcoadd.assembly import Settings, methods, settings
+from jaxcoadd.assembly import Settings, method_settings, methods, settings
 from tests import fits_files as files
 from tests.conftest import GOLDEN
 from tests.test_golden import COVERED
@@ -217,10 +217,10 @@ def test_the_table_of_settings_is_that_of_the_code():
         assert meaning
 
 
-@pytest.mark.parametrize("name", methods.TABLES)
+@pytest.mark.parametrize("name", method_settings.TABLES)
 def test_the_tables_of_methods_are_those_of_the_code(name):
-    of = methods.TABLES[name]
-    shown = methods.as_text(methods.METHODS[of.method])
+    of = method_settings.TABLES[name]
+    shown = method_settings.as_text(methods.METHODS[of.methods[0]])
     rows = {row[0]: row for row in table(name)}
     assert list(rows) == list(of.fields)
     for key, (_, lsst, default, meaning) in rows.items():

@@ -1,6 +1,14 @@
 """Artifacts: what a few warps show and the others do not, and coadds without it."""
 
 from jaxcoadd.artifacts.alternatives import coadd_without, flag_edges, mask_stack
+from jaxcoadd.artifacts.background_matching import (
+    ConstantOffset,
+    PlaneOffset,
+    SkyOffset,
+    SplineOffset,
+    match_backgrounds,
+    sky_offset,
+)
 from jaxcoadd.artifacts.compare_warp import (
     ComparedCoadd,
     compare_warp,
@@ -37,6 +45,7 @@ from jaxcoadd.artifacts.outliers import (
     OUTLIERS,
     OutlierConfig,
     find_outliers,
+    outlying_region,
     with_outliers,
 )
 from jaxcoadd.artifacts.safe_clip import (
@@ -64,11 +73,15 @@ __all__ = [
     "Candidates",
     "CompareWarpConfig",
     "ComparedCoadd",
+    "ConstantOffset",
     "Difference",
     "MeanDifference",
     "OutlierConfig",
+    "PlaneOffset",
     "SafeClipConfig",
     "SafelyClipped",
+    "SkyOffset",
+    "SplineOffset",
     "StreakFinder",
     "choose_by_overlap",
     "choose_warps",
@@ -87,11 +100,14 @@ __all__ = [
     "is_transient",
     "is_within_one",
     "mask_stack",
+    "match_backgrounds",
     "max_epochs",
     "measure_overlap",
     "number_pixels",
+    "outlying_region",
     "remarks",
     "safe_clip",
+    "sky_offset",
     "static_sky",
     "streak_finder",
     "subtract_static_sky",

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from jaxcoadd.artifacts.background_matching import SkyOffset
 from jaxcoadd.coadds import CoaddConfig
 from jaxcoadd.detection import DetectionConfig, VarianceScaleConfig
 from jaxcoadd.statistics import ClippedMean, FromScatter, FromVariances, Mean
@@ -53,6 +54,9 @@ class CompareWarpConfig:
     source_attempts, source_factor
         How often the search for sources is repeated if it leaves no background, and
         what its thresholds are multiplied by.
+    background
+        How the backgrounds of warp and static sky may differ; that is taken off the
+        warp before it is compared. ``None``: nothing is, as in LSST.
     inherited_planes
         Planes of the static sky after that search that all differences get.
     variance_scale
@@ -84,6 +88,7 @@ class CompareWarpConfig:
     source_detection: DetectionConfig = _SOURCES
     source_attempts: int = 10
     source_factor: float = 1.25
+    background: SkyOffset | None = None
     inherited_planes: tuple[str, ...] = ()
     variance_scale: VarianceScaleConfig | None = dataclasses.field(
         default_factory=VarianceScaleConfig

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from jaxcoadd.arrays import Image, Mask, Region
+from jaxcoadd.artifacts.background_matching import known_offset, sky_offset
 from jaxcoadd.artifacts.config import CompareWarpConfig
 from jaxcoadd.artifacts.filters import has_good_pixels
 from jaxcoadd.coadds import Coadd
@@ -39,6 +40,8 @@ class Difference:
         Standard deviation of the PSF, pixels.
     variance_factor
         What the variance of the warp was multiplied by; NaN: nothing.
+    background
+        What was taken off the warp, on average; NaN: it could not be measured.
     """
 
     image: Image
@@ -47,6 +50,7 @@ class Difference:
     planes: MaskPlanes
     sigma: float
     variance_factor: float
+    background: float = 0.0
 
 
 StreakFinder = Callable[[Difference], Bool[np.ndarray, "y x"]]
@@ -71,6 +75,8 @@ class Candidates:
         Where the warp has data without a bad plane.
     variance_factor
         What the variance was multiplied by; NaN: nothing.
+    background
+        What was taken off the warp, on average; NaN: it could not be measured.
     """
 
     found: Footprints
@@ -80,6 +86,7 @@ class Candidates:
     edge: SpanSet
     counted: SpanSet
     variance_factor: float
+    background: float = 0.0
 
 
 def subtract_static_sky(
@@ -101,7 +108,7 @@ def subtract_static_sky(
     sigma
         Standard deviation of the warp's PSF, pixels.
     config
-        How variances are scaled.
+        How backgrounds are matched and variances scaled.
     inherited
         Bits that the difference gets beside those of the warp.
 
@@ -121,7 +128,12 @@ def subtract_static_sky(
         np.float64(warp.zero_point), np.float64(template.zero_point)
     )
     image, variance = map(jnp.asarray, scale_planes(warp.image, warp.variance, factor))
-    variance_factor = float("nan")
+    background, variance_factor = 0.0, float("nan")
+    if config.background is not None:
+        offset = sky_offset(
+            image, mask, template.image, planes=planes, model=config.background
+        )
+        image, background = image - known_offset(offset), float(jnp.mean(offset))
     if config.variance_scale is not None:
         scaled = scale_variance(
             image, variance, mask, planes=planes, config=config.variance_scale
@@ -134,6 +146,7 @@ def subtract_static_sky(
         planes,
         sigma,
         variance_factor,
+        background,
     )
 
 
@@ -192,6 +205,7 @@ def find_candidates(
         edge=SpanSet.from_image(edge, origin),
         counted=SpanSet.from_image(counted, origin),
         variance_factor=difference.variance_factor,
+        background=difference.background,
     )
 
 

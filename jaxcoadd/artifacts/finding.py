@@ -22,7 +22,8 @@ from jaxcoadd.detection import BackgroundError, Footprints, detect
 from jaxcoadd.spans import SpanSet
 from jaxcoadd.warps import Warp
 
-_LEAST_EPOCHS = 3
+LEAST_EPOCHS = 3
+"""Of two epochs that differ, neither is known to be wrong."""
 
 
 class ArtifactError(ValueError):
@@ -270,8 +271,8 @@ def remarks(
     Returns
     -------
     tuple
-        Warps without a partner; warps that overlap with fewer than two others, where
-        nothing can be masked.
+        Warps without a partner, or whose background could not be matched; warps that
+        overlap with fewer than two others, where nothing can be masked.
     """
     if names is None:
         names = [f"warp {n}" for n in range(len(artifacts.candidates))]
@@ -280,14 +281,19 @@ def remarks(
         for name, candidates in zip(names, artifacts.candidates, strict=True)
         if candidates is None
     ]
+    lines += [
+        f"the background of {name} could not be matched, as all its pixels are masked"
+        for name, candidates in zip(names, artifacts.candidates, strict=True)
+        if candidates is not None and np.isnan(candidates.background)
+    ]
     known = [c for c in artifacts.candidates if c is not None]
-    if len(known) < _LEAST_EPOCHS:
+    if len(known) < LEAST_EPOCHS:
         return (
             *lines,
             f"{len(known)} warps have PSF-matched partners; artifacts are masked only "
-            f"where {_LEAST_EPOCHS} or more have data",
+            f"where {LEAST_EPOCHS} or more have data",
         )
-    deep = SpanSet.from_image(artifacts.n_image >= _LEAST_EPOCHS)
+    deep = SpanSet.from_image(artifacts.n_image >= LEAST_EPOCHS)
     for name, candidates in zip(names, artifacts.candidates, strict=True):
         if candidates is not None and not len((candidates.counted & deep).rows):
             lines.append(f"{name} nowhere overlaps with two others; its artifacts stay")

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcoadd.arrays import Image, Region
+from jaxcoadd.artifacts.finding import LEAST_EPOCHS
 from jaxcoadd.coadds import Coadd
 from jaxcoadd.spans import SpanSet
 from jaxcoadd.warps import WarpStack
@@ -77,7 +78,8 @@ def with_outliers(
         Regions by plane, for each warp that is not padding, such as those of
         `Artifacts`.
     reference
-        The static sky, such as the median of these warps.
+        The static sky, such as the median of these warps. Where fewer than three
+        warps made it, nothing can be told.
     config
         The limits.
     origin
@@ -103,12 +105,43 @@ def with_outliers(
     added = []
     for n, regions in enumerate(alternatives):
         image, variance = scale_planes(stack.image[n], stack.variance[n], factors[n])
-        found = _compiled_search(
-            image, variance, reference.image, reference.variance, config=config
+        found = outlying_region(
+            jnp.asarray(image),
+            jnp.asarray(variance),
+            reference,
+            config=config,
+            origin=origin,
         )
-        clipped = (*regions.get("CLIPPED", ()), SpanSet.from_image(found, origin))
+        clipped = (*regions.get("CLIPPED", ()), found)
         added.append({**regions, "CLIPPED": clipped})
     return tuple(added)
+
+
+def outlying_region(
+    image: Image,
+    variance: Image,
+    reference: Coadd,
+    *,
+    config: OutlierConfig = OUTLIERS,
+    origin: tuple[int, int] = (0, 0),
+) -> SpanSet:
+    """Find the pixels of a warp that are too far from a coadd of at least three.
+
+    Parameters
+    ----------
+    image, variance
+        A direct warp, (y, x), at the zero point of the reference.
+    reference
+        The static sky.
+    config
+        The limits.
+    origin
+        Position (x, y) of the pixel [0, 0].
+    """
+    found = _compiled_search(
+        image, variance, reference.image, reference.variance, config=config
+    )
+    return SpanSet.from_image(found & (reference.n_image >= LEAST_EPOCHS), origin)
 
 
 def find_outliers(

@@ -18,12 +18,12 @@ from jaxcoadd.assembly.findings import Findings, psf_sigma, unite
 from jaxcoadd.assembly.finishing import finish_planes
 from jaxcoadd.assembly.methods import SafeClip
 from jaxcoadd.assembly.plan import Plan
-from jaxcoadd.assembly.reading import Cube, read_strip
+from jaxcoadd.assembly.reading import Cube
 from jaxcoadd.assembly.settings import Settings
 from jaxcoadd.assembly.strips import stack_strip
 from jaxcoadd.assembly.subregions import stack_subregions
 from jaxcoadd.assembly.values import SettingsError
-from jaxcoadd.assembly.weighing import Weighed
+from jaxcoadd.assembly.weighing import Weighed, read_whole
 from jaxcoadd.coadds import coadd_planes
 from jaxcoadd.detection import Footprints, detect, merge_footprints
 from jaxcoadd.statistics import ClippedMean, Mean
@@ -86,7 +86,7 @@ def find_by_clipping(
     devices
         Over which the rows of the means are spread.
     done
-        Called after each warp whose mask was looked at.
+        Called after each warp whose mask was looked at, which it is twice.
     """
     config = safe_clip_config(settings)
     footprints = _difference_footprints(
@@ -100,10 +100,10 @@ def find_by_clipping(
         detected = detected or bool(np.any(mask & bits))
         done()
     chosen = choose_by_overlap(overlaps, config)
-    clipped = [
-        clip_in_warp(footprints, own, mask, plan.planes, config=config)
-        for own, mask in zip(chosen.T, _read_masks(plan, used, kept), strict=True)
-    ]
+    clipped = []
+    for own, mask in zip(chosen.T, _read_masks(plan, used, kept), strict=True):
+        clipped.append(clip_in_warp(footprints, own, mask, plan.planes, config=config))
+        done()
     without = (
         "no warp has a pixel with DETECTED, by which artifacts are told to be in one "
         "warp or another; nothing is masked"
@@ -154,6 +154,5 @@ def _read_masks(
     plan: Plan, used: Sequence[Weighed], kept: Cube | None
 ) -> Iterator[np.ndarray]:
     """Yield the mask of each warp, whole, one after the other."""
-    whole = slice(0, plan.grid.shape[0])
-    for n, one in enumerate(used):
-        yield read_strip(one.item, plan, whole).mask if kept is None else kept.mask[n]
+    for n in range(len(used)):
+        yield read_whole(plan, used, kept, n).mask

@@ -5,12 +5,11 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-import jax.numpy as jnp
-
 from jaxcoadd.artifacts import (
     ArtifactError,
     Artifacts,
     CompareWarpConfig,
+    StreakFinder,
     find_artifacts,
     remarks,
     streak_finder,
@@ -20,12 +19,12 @@ from jaxcoadd.assembly.findings import Findings, psf_sigma, unite
 from jaxcoadd.assembly.finishing import finish_planes
 from jaxcoadd.assembly.methods import CompareWarp
 from jaxcoadd.assembly.plan import Plan
-from jaxcoadd.assembly.reading import Cube, Strip, read_strip, to_device
+from jaxcoadd.assembly.reading import Cube, Strip, to_device
 from jaxcoadd.assembly.settings import Settings
 from jaxcoadd.assembly.strips import stack_strip
-from jaxcoadd.assembly.subregions import stack_subregions
+from jaxcoadd.assembly.subregions import as_coadd, stack_subregions
 from jaxcoadd.assembly.values import SettingsError
-from jaxcoadd.assembly.weighing import Weighed, weigh_inputs
+from jaxcoadd.assembly.weighing import Weighed, read_whole, weigh_inputs
 from jaxcoadd.coadds import Coadd, coadd_planes
 from jaxcoadd.io import InputError
 from jaxcoadd.warps import Warp
@@ -105,7 +104,7 @@ def find_by_comparison(
             ],
             template_sigma=max(sigmas),
             config=config,
-            streaks=streak_finder() if settings.method.streaks else None,
+            streaks=_streaks(settings.method),
             names=names,
         )
     except ArtifactError as error:
@@ -113,6 +112,10 @@ def find_by_comparison(
     except ImportError as error:
         raise SettingsError(f"compare_warp.streaks: {error}") from error
     return _as_findings(artifacts, [_name(one) for one in used], names, config)
+
+
+def _streaks(method: CompareWarp) -> StreakFinder | None:
+    return streak_finder(method.streak_search) if method.streaks else None
 
 
 def _file(one: Weighed):
@@ -134,18 +137,8 @@ def _static_sky(
     """Coadd the warps that are compared to what stays the same."""
     stack = partial(stack_strip, config=config.static_sky)
     stacked, _ = stack_subregions(plan, used, kept, stack, devices=devices)
-    planes = coadd_planes(plan.planes)
-    finish_planes(stacked, config.static_sky, planes)
-    image = jnp.asarray(stacked["image"])
-    return Coadd(
-        image=image,
-        variance=jnp.asarray(stacked["variance"]),
-        mask=jnp.asarray(stacked["mask"]),
-        n_image=jnp.asarray(stacked["n_image"]),
-        weight=jnp.zeros_like(image),  # nobody asks for it
-        planes=planes,
-        zero_point=plan.zero_point,
-    )
+    finish_planes(stacked, config.static_sky, coadd_planes(plan.planes))
+    return as_coadd(stacked, plan)
 
 
 def _read_warps(
@@ -156,15 +149,11 @@ def _read_warps(
     done: Callable[[], None],
 ) -> Iterator[Warp | None]:
     """Yield the partner of each warp, whole, one after the other."""
-    whole = slice(0, plan.grid.shape[0])
     for index in order:
         if index is None:
             yield None
-        elif kept is None:
-            yield _as_warp(read_strip(known[index].item, plan, whole), plan)
         else:
-            planes = (kept.image[index], kept.variance[index], kept.mask[index])
-            yield _as_warp(Strip(*planes), plan)
+            yield _as_warp(read_whole(plan, known, kept, index), plan)
         done()
 
 

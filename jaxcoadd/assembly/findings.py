@@ -28,6 +28,9 @@ class Findings:
         Where each warp gets a plane, by plane. What has CLIPPED is an artifact.
     n_artifacts
         How many artifacts each has.
+    n_outliers
+        How many pixels of each stand out by themselves; none if they were not looked
+        for.
     replaced_planes
         Planes that NO_DATA replaces, see `apply_alternative_masks`.
     edges
@@ -39,6 +42,7 @@ class Findings:
     names: tuple[str, ...]
     regions: tuple[Mapping[str, SpanSet], ...]
     n_artifacts: tuple[int, ...]
+    n_outliers: tuple[int, ...] = ()
     replaced_planes: tuple[str, ...] = ()
     edges: tuple[SpanSet, ...] = ()
     remarks: tuple[str, ...] = ()

@@ -69,6 +69,8 @@ class Plan:
     compared
         The warps that are compared with one another, if any are: the PSF-matched
         partners of the inputs, or the inputs themselves.
+    search_passes
+        How often the method reads the pixels of inputs that are not kept.
     """
 
     inputs: tuple[Input, ...]
@@ -81,6 +83,7 @@ class Plan:
     memory: int
     unwarped: tuple[Input, ...] = ()
     compared: "Plan | None" = None
+    search_passes: int = 0
 
     @property
     def used(self) -> tuple[Input, ...]:
@@ -120,13 +123,15 @@ class Plan:
 
     @property
     def search_nbytes(self) -> int:
-        """Bytes of the pixels that will be read to compare warps with one another.
+        """Bytes of the pixels that will be read to find artifacts.
 
-        They are weighed, stacked and compared, of which each reads what is not kept.
+        Warps that are compared are weighed, stacked and compared, of which each reads
+        what is not kept.
         """
+        again = 0 if self.keep else self.search_passes * self.own_nbytes
         if self.compared is None:
-            return 0
-        return self.compared.own_nbytes * (1 if self.keep else 3)
+            return again
+        return again + self.compared.own_nbytes * (1 if self.keep else 3)
 
 
 def empty_plan(grid: Grid, settings: Settings) -> Plan:
@@ -180,7 +185,8 @@ def make_plan(
     InputError
         The files have more mask planes than a mask has bits.
     SettingsError
-        A setting names a mask plane that no file has, or memory is too small.
+        A setting names a mask plane that no file has, memory is too small, or the
+        method has no use for partners.
     """
     inputs = check_inputs([_open(Path(path), settings) for path in paths])
     files = [i.file for i in inputs if i.file is not None and not i.skipped]
@@ -191,9 +197,7 @@ def make_plan(
             inputs,
         )
     planes = _common_planes(files, settings)
-    partners = None
-    if isinstance(settings.method, CompareWarp):
-        partners = _find_partners(matched, inputs, files, settings)
+    partners = _find_partners(matched, inputs, files, settings)
     division = divide_memory(
         files[0].shape,
         len(files) + sum(not one.skipped for one in partners or ()),
@@ -222,7 +226,8 @@ def make_plan(
         found = [i.file for i in partners if i.file is not None and not i.skipped]
         compared = plan(partners, unite_planes(file.planes for file in found))
     own = planes.add(*_planes_of(settings.method))
-    return plan(inputs, own, compared=compared)
+    passes = _search_passes(settings.method)
+    return plan(inputs, own, compared=compared, search_passes=passes)
 
 
 def _search_bytes(method: Method) -> int:
@@ -230,6 +235,17 @@ def _search_bytes(method: Method) -> int:
     if isinstance(method, CompareWarp):
         return COMPARE_BYTES
     return CLIP_BYTES if isinstance(method, SafeClip) else 0
+
+
+def _search_passes(method: Method) -> int:
+    """Return how often the search for artifacts reads what is not kept.
+
+    SafeClip makes two means and looks at the masks twice; outliers need a median, and
+    are then looked for.
+    """
+    if isinstance(method, CompareWarp):
+        return 0 if method.outliers is None else 2
+    return 4 if isinstance(method, SafeClip) else 0
 
 
 def _planes_of(method: Method) -> tuple[str, ...]:
@@ -244,8 +260,19 @@ def _find_partners(
     inputs: Sequence[Input],
     files: Sequence[WarpFile],
     settings: Settings,
-) -> list[Input]:
-    """Find the PSF-matched partners of warps; without any, these themselves."""
+) -> list[Input] | None:
+    """Find the PSF-matched partners of warps; without any, these themselves.
+
+    None for a method that compares nothing.
+    """
+    if not isinstance(settings.method, CompareWarp):
+        if not paths:
+            return None
+        raise SettingsError(
+            f"there are {len(paths)} PSF-matched warps, and the method "
+            f"{settings.method.name} compares none; leave them out, or choose "
+            "compare-warp"
+        )
     if not paths:
         return list(inputs)
     partners = check_partners([_open(Path(path), settings) for path in paths], files)

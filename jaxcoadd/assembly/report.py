@@ -101,6 +101,7 @@ def _findings_as_dict(findings: Findings) -> dict[str, Any]:
     return {
         "regions": sum(findings.n_artifacts),
         "pixels": sum(findings.n_pixels),
+        "outliers": sum(findings.n_outliers),
         "warps": sum(n > 0 for n in findings.n_pixels),
         "remarks": list(findings.remarks),
     }
@@ -145,9 +146,10 @@ def _findings_in_a_line(findings: Findings, coadd: CoaddPlanes) -> str:
     found = _findings_as_dict(findings)
     empty = int(np.count_nonzero(coadd.n_image == 0))
     left = f"; {empty} pixels have no warp left" if empty else ""
+    alone = f", {found['outliers']} of them alone" if findings.n_outliers else ""
     return (
         f"  artifacts: {found['regions']} in {found['warps']} of "
-        f"{len(findings.names)} warps, {found['pixels']} pixels{left}"
+        f"{len(findings.names)} warps, {found['pixels']} pixels{alone}{left}"
     )
 
 

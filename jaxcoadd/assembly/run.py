@@ -18,6 +18,7 @@ from jaxcoadd.assembly.comparing import find_by_comparison
 from jaxcoadd.assembly.findings import Findings
 from jaxcoadd.assembly.finishing import finish_planes
 from jaxcoadd.assembly.methods import CompareWarp, SafeClip
+from jaxcoadd.assembly.outlying import add_outliers
 from jaxcoadd.assembly.plan import Plan
 from jaxcoadd.assembly.reading import Cube
 from jaxcoadd.assembly.settings import Settings
@@ -158,11 +159,17 @@ def _find(
     counter: "_Counter",
 ) -> Findings:
     """Find out what the method leaves out."""
-    devices = jax.devices()
-    done = partial(counter.add, "compare", plan.search_nbytes // len(used))
-    if isinstance(settings.method, CompareWarp):
-        return find_by_comparison(plan, used, settings, devices=devices, done=done)
-    return find_by_clipping(plan, used, kept, settings, devices=devices, done=done)
+    devices, method = jax.devices(), settings.method
+    # Methods that read the inputs again look at each of them twice.
+    steps = len(used) * (2 if plan.search_passes else 1)
+    done = partial(counter.add, "compare", plan.search_nbytes // steps)
+    if isinstance(method, SafeClip):
+        return find_by_clipping(plan, used, kept, settings, devices=devices, done=done)
+    assert isinstance(method, CompareWarp)
+    found = find_by_comparison(plan, used, settings, devices=devices, done=done)
+    if method.outliers is None:
+        return found
+    return add_outliers(found, plan, used, kept, settings, devices=devices, done=done)
 
 
 def _per_row(rows: Sequence[Weighed], numbers: Sequence[int]) -> np.ndarray:

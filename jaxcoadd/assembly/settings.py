@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxcoadd import statistics
-from jaxcoadd.assembly import methods, values
+from jaxcoadd.assembly import method_settings, methods, values
 from jaxcoadd.assembly.methods import Method, Plain
 from jaxcoadd.assembly.values import SettingsError
 from jaxcoadd.coadds import CoaddConfig
@@ -134,7 +134,7 @@ class Settings:
     def as_text(self) -> dict[str, str]:
         """Return the settings as text, by name."""
         found = {f.name: str(getattr(self, f.name)) for f in dataclasses.fields(self)}
-        return found | methods.as_text(self.method)
+        return found | method_settings.as_text(self.method)
 
 
 def _statistic(value: Any) -> str:
@@ -266,9 +266,9 @@ def _make_settings(
 def _translate(key: str, value: Any, chosen: Mapping[str, Any]) -> dict[str, Any]:
     """Turn one setting into fields of `Settings`."""
     table, dot, entry = key.partition(".")
-    if table in methods.TABLES:
+    if table in method_settings.TABLES:
         own = {entry: value} if dot else values.checked(key, value, values.table)
-        return {"method": methods.set_entries(chosen["method"], table, own)}
+        return {"method": method_settings.set_entries(chosen["method"], table, own)}
     name = LSST_FIELDS.get(table, table)
     if dot and name in ("mask_thresholds", "reader"):
         return {name: _with_entry(name, key, {entry: value}, chosen)}

@@ -5,6 +5,7 @@ from contextlib import closing
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxcoadd.assembly.ahead import read_ahead
@@ -13,6 +14,7 @@ from jaxcoadd.assembly.plan import Plan
 from jaxcoadd.assembly.reading import Cube, pixel_type, read_strip
 from jaxcoadd.assembly.strips import StackStrip
 from jaxcoadd.assembly.weighing import Weighed
+from jaxcoadd.coadds import Coadd, coadd_planes
 from jaxcoadd.io.mask_planes import NO_DATA
 from jaxcoadd.io.sections import sections
 from jaxcoadd.sharding import row_shardings
@@ -99,6 +101,25 @@ def stack_subregions(
         # Nothing of one subregion may be alive when the next one is computed.
         del cube, found
     return planes, counts
+
+
+def as_coadd(stacked: dict[str, np.ndarray], plan: Plan) -> Coadd:
+    """Return the planes of a whole coadd as one; nobody asks for its weight.
+
+    Parameters
+    ----------
+    stacked
+        From `stack_subregions`.
+    plan
+        The plan of the run.
+    """
+    planes = {name: jnp.asarray(plane) for name, plane in stacked.items()}
+    return Coadd(
+        **planes,
+        weight=jnp.zeros_like(planes["image"]),
+        planes=coadd_planes(plan.planes),
+        zero_point=plan.zero_point,
+    )
 
 
 def _empty_planes(shape: tuple[int, int], no_data: int) -> dict[str, np.ndarray]:

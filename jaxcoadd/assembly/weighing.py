@@ -1,7 +1,7 @@
 """Weigh every warp of a run from its whole variance plane."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import jax
@@ -43,6 +43,27 @@ class Weighed:
     weight: float = float("nan")
     strip: Strip | None = None
     bad_variance: int = 0
+
+
+def read_whole(
+    plan: Plan, used: Sequence[Weighed], kept: Cube | None, index: int
+) -> Strip:
+    """Return all pixels of one warp.
+
+    Parameters
+    ----------
+    plan
+        The plan of the run.
+    used
+        The warps, none of them skipped.
+    kept
+        Their pixels; None to read them from the file.
+    index
+        Which of the warps.
+    """
+    if kept is None:
+        return read_strip(used[index].item, plan, slice(0, plan.grid.shape[0]))
+    return Strip(kept.image[index], kept.variance[index], kept.mask[index])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

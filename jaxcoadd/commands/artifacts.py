@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from jaxcoadd.io import Grid
     from jaxcoadd.warping import WarpedVisit
 
-METHODS = ("plain", "compare-warp", "safe-clip")
+METHODS = ("plain", "compare-warp", "compare-and-clip", "safe-clip")
+COMPARING = ("compare-warp", "compare-and-clip")
 VERSIONS = ("v24",)
 
 _MATCHED_FOLDER = "psf-matched"
@@ -31,8 +32,8 @@ def add_artifact_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--method",
         choices=METHODS,
-        default="plain",
-        help="how artifacts are kept out; %(default)s unless given",
+        help="how artifacts are kept out; compare-and-clip where PSF-matched warps are "
+        "given or made, and else plain",
     )
     add(
         "--version",
@@ -62,11 +63,25 @@ def add_artifact_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def choose_method(options: argparse.Namespace) -> None:
+    """Choose the method where none is named: what is best for what is given."""
+    if options.method is not None:
+        return
+    options.method = "plain"
+    if options.psf_matched or options.model_fwhm is not None:
+        # A version is that of a method of LSST's.
+        options.method = COMPARING[options.method_version is None]
+        warn(f"note: the method is {options.method}; another is named as --method NAME")
+
+
 def check_artifact_options(options: argparse.Namespace) -> None:
     """Refuse options that do not go together, and a folder that cannot be written."""
-    compares = options.method == "compare-warp"
+    compares = options.method in COMPARING
     if options.psf_matched and not compares:
-        raise UsageError("--psf-matched is for --method compare-warp; name that too")
+        raise UsageError(
+            f"--psf-matched is for --method {' or '.join(COMPARING)}, and the method "
+            f"is {options.method}; leave one of them out"
+        )
     if options.psf_matched and options.from_exposures:
         raise UsageError(
             "--psf-matched does not go with --from-exposures, which makes PSF-matched "
@@ -75,15 +90,15 @@ def check_artifact_options(options: argparse.Namespace) -> None:
     if options.model_fwhm is not None and not (compares and options.from_exposures):
         raise UsageError(
             "--match-psf is the width that exposures are matched to; it needs "
-            "--from-exposures and --method compare-warp (that of warps is given as "
-            "-c psf_fwhm=WIDTH)"
+            f"--from-exposures and --method {' or '.join(COMPARING)} (that of warps is "
+            "given as -c psf_fwhm=WIDTH)"
         )
     if not options.write_artifact_masks:
         return
     if options.method == "plain":
         raise UsageError(
             "--write-artifact-masks needs a method that finds artifacts; name it as "
-            "--method compare-warp or safe-clip"
+            "--method compare-and-clip, compare-warp or safe-clip"
         )
     from jaxcoadd.io.artifact_masks import check_folder
 
@@ -145,7 +160,7 @@ def make_partners(
         return settings
     grid = target_grid(options)
     widths = psf_widths(visits, grid) if options.model_fwhm is None else []
-    if options.method == "compare-warp":
+    if options.method in COMPARING:
         _match_exposures(
             options, settings, stack, paths=paths, grid=grid, widths=widths
         )

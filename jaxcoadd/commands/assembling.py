@@ -9,6 +9,7 @@ from typing import Any
 from jaxcoadd.commands.artifacts import (
     add_artifact_options,
     check_artifact_options,
+    choose_method,
     partner_files,
     tell_findings,
     tell_partners,
@@ -132,6 +133,7 @@ def _assemble(options: argparse.Namespace) -> int:
 
     _check_names(options)
     check_exposure_options(options)
+    choose_method(options)
     check_artifact_options(options)
     settings = read_settings(
         options.config,

@@ -3,7 +3,10 @@
 from jaxcoadd.detection.backgrounds import (
     BackgroundConfig,
     BackgroundError,
+    constant_background,
     measure_background,
+    plane_background,
+    spline_background,
 )
 from jaxcoadd.detection.detect import (
     Detection,
@@ -40,6 +43,7 @@ __all__ = [
     "ScaledVariance",
     "VarianceScaleConfig",
     "clear_planes",
+    "constant_background",
     "count_pixels",
     "detect",
     "find_footprints",
@@ -54,6 +58,8 @@ __all__ = [
     "merge_footprints",
     "pixel_factor",
     "pixels_of",
+    "plane_background",
     "scale_variance",
     "smooth_planes",
+    "spline_background",
 ]

@@ -1,4 +1,4 @@
-"""A smooth background: a curve through the clipped means of cells."""
+"""Smooth backgrounds, from the clipped means of cells: constant, plane or spline."""
 
 import dataclasses
 
@@ -90,8 +90,106 @@ def measure_background(
             "all pixels are masked by "
             f"{', '.join(config.ignored_planes)}; a background needs some that are not"
         )
-    y, x = (_Cells.of(length, config.bin_size) for length in image.shape)
-    means = _compiled_means(image, ~ignored, jnp.asarray(y.ends), jnp.asarray(x.ends))
+    return spline_background(image, ~ignored, bin_size=config.bin_size)
+
+
+def constant_background(image: Image, where: Region) -> Image:
+    """Return the clipped mean of an image at each pixel.
+
+    Parameters
+    ----------
+    image
+        Pixels, (y, x).
+    where
+        Pixels that count, all of them numbers.
+
+    Returns
+    -------
+    Image
+        NaN if no pixel counts.
+
+    Notes
+    -----
+    Clipped three times at three standard deviations. Differentiable in the image.
+    """
+    return jnp.broadcast_to(_clipped_mean(image, where), image.shape)
+
+
+def plane_background(image: Image, where: Region, *, bin_size: int) -> Image:
+    """Fit a plane to the clipped means of the cells of an image.
+
+    Parameters
+    ----------
+    image
+        Pixels, (y, x).
+    where
+        Pixels that count, all of them numbers. Each cell has the weight of those that
+        it has.
+    bin_size
+        Pixels a side of a cell, about.
+
+    Returns
+    -------
+    Image
+        NaN if no pixel counts. Level along an axis with a single cell.
+
+    Notes
+    -----
+    Differentiable in the image.
+    """
+    y, x = (_Cells.of(length, bin_size) for length in image.shape)
+    ends = jnp.asarray(y.ends), jnp.asarray(x.ends)
+    means = _compiled_means(image, where, *ends)
+    counts = _compiled_counts(where, *ends).astype(image.dtype)
+    known = counts > 0
+    terms = _plane_terms(y.centres, x.centres, image)
+    root = jnp.sqrt(counts)
+    fit = jnp.linalg.lstsq(
+        (terms * root[None]).reshape(3, -1).T,
+        (jnp.where(known, means, 0) * root).reshape(-1),
+    )[0]
+    level, slope_y, slope_x = fit
+    rows, columns = image.shape
+    _, v, u = _plane_terms(np.arange(rows), np.arange(columns), image)
+    plane = level + slope_y * v + slope_x * u
+    return jnp.where(known.any(), plane, jnp.nan)
+
+
+def _plane_terms(y, x, image) -> Float[Array, "3 y x"]:
+    """Return 1, y and x at some rows and columns, from -1 to 1 over the image."""
+    # So scaled, the three are nearly orthogonal and a fit loses no digits.
+    v, u = (
+        (2 * np.asarray(positions) + 1 - length) / length
+        for positions, length in zip((y, x), image.shape, strict=True)
+    )
+    terms = np.stack(np.broadcast_arrays(1.0, v[:, None], u[None]))
+    return jnp.asarray(terms, image.dtype)
+
+
+def spline_background(image: Image, where: Region, *, bin_size: int) -> Image:
+    """Follow the clipped means of the cells of an image by a spline.
+
+    Parameters
+    ----------
+    image
+        Pixels, (y, x).
+    where
+        Pixels that count.
+    bin_size
+        Pixels a side of a cell, about.
+
+    Returns
+    -------
+    Image
+        NaN only if no cell has a mean: a cell without pixels that count, or with a NaN
+        among them, has none and is passed over.
+
+    Notes
+    -----
+    See `measure_background`. Not differentiable: the spline is found on the host.
+    """
+    y, x = (_Cells.of(length, bin_size) for length in image.shape)
+    means = _compiled_means(image, where, jnp.asarray(y.ends), jnp.asarray(x.ends))
     # The original keeps the means in 32 bits.
     grid = np.asarray(means).astype(np.float32).astype(np.float64)
     columns = _through_columns(grid, y.centres, image.shape[0])
@@ -175,6 +273,24 @@ def cell_means(
     return jnp.where(unknown, jnp.nan, mean)
 
 
+def cell_counts(
+    where: Region, rows: Int[Array, " row"], columns: Int[Array, " column"]
+) -> Int[Array, "row column"]:
+    """Count the pixels of each cell of an image.
+
+    Parameters
+    ----------
+    where
+        Pixels that count, (y, x).
+    rows, columns
+        Where the cells end, see `cell_means`.
+    """
+    sums = jnp.cumsum(jnp.cumsum(where.astype(jnp.int32), axis=0), axis=1)
+    corners = sums[rows - 1][:, columns - 1]
+    padded = jnp.pad(corners, ((1, 0), (1, 0)))
+    return jnp.diff(jnp.diff(padded, axis=0), axis=1)
+
+
 def _positions(ends, length):
     """Return the pixels of each cell along an axis, and which of them are its own."""
     longest = -(-length // len(ends))
@@ -212,4 +328,5 @@ def evaluate_rows(
 
 
 _compiled_means = jax.jit(cell_means)
+_compiled_counts = jax.jit(cell_counts)
 _compiled_evaluation = jax.jit(evaluate_rows)
