@@ -160,6 +160,7 @@ def test_a_plain_run_has_nothing_of_it(scene, output):
             "safe-clip makes a Mean, and the statistic is Median",
         ),
         ([*COMPARE, "--psf-matched", "none.fits"], 3, "none of the 1 PSF-matched"),
+        ([*COMPARE, "--psf-matched", "a.fits", "full"], 2, "takes one folder or some"),
         ([*COMPARE, "--psf-matched", "empty"], 3, "has no FITS files; name that of"),
         ([*COMPARE, "--write-artifact-masks", "full"], 4, "is not empty; name another"),
         ([*COMPARE, "--write-artifact-masks", "no/m"], 4, "does not exist; make it"),

@@ -15,9 +15,12 @@ from jaxcoadd.artifacts.outliers import (
     OUTLIERS,
     OutlierConfig,
     find_outliers,
+    outlying_region,
     source_flux,
     with_outliers,
 )
+from jaxcoadd.coadds import Coadd
+from jaxcoadd.masks import LSST_PLANES
 
 pytestmark = pytest.mark.slow
 
@@ -143,6 +146,23 @@ def test_outliers_are_added_to_what_is_clipped(size):
     assert union[1] == SpanSet.box(109, 207, 109, 207)
     assert [some.area for some in union[2:]] == [0, 0, 0]
     assert added[0]["NO_DATA"] == (before,)
+
+
+def test_of_two_warps_neither_is_known_to_be_wrong():
+    image = jnp.zeros((5, 6)).at[2, 3].set(100.0)
+    variance = jnp.ones_like(image)
+    reference = Coadd(
+        image=jnp.zeros_like(image),
+        variance=variance,
+        mask=jnp.zeros(image.shape, jnp.uint32),
+        n_image=jnp.full(image.shape, 3, jnp.int32),
+        weight=variance,
+        planes=LSST_PLANES,
+        zero_point=27.0,
+    )
+    assert outlying_region(image, variance, reference) == SpanSet([(2, 3, 3)])
+    two = dataclasses.replace(reference, n_image=reference.n_image - 1)
+    assert outlying_region(image, variance, two) == SpanSet()
 
 
 def test_too_few_alternative_masks_are_refused():

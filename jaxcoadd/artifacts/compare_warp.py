@@ -74,7 +74,7 @@ def compare_warp(
         Standard deviation of the PSF of the warps that are compared, pixels: one for
         all, or one each.
     template_sigma
-        That of the static sky; by default the largest of the warps.
+        That of the static sky; by default the largest of the warps that made it.
     config
         How; by default as LSST does.
     streaks
@@ -101,6 +101,9 @@ def compare_warp(
     n = int(np.asarray(stack.present).sum())
     partners = _unstack(stack, n) if matched is None else list(matched)
     template, of_use = _static_sky_of(partners, config)
+    if template_sigma is None:
+        sigmas = _one_each(sigma, len(partners))
+        template_sigma = max(s for s, use in zip(sigmas, of_use, strict=True) if use)
     return compare_with(
         template,
         stack,
@@ -153,7 +156,7 @@ def compare_with(
     n = len(matched)
     _check_number(n, int(np.asarray(stack.present).sum()))
     used = np.asarray(weighed.present)[:n]
-    sigmas = [float(s) for s in np.broadcast_to(np.asarray(sigma, float), (n,))]
+    sigmas = _one_each(sigma, n)
     artifacts = find_artifacts(
         template,
         [warp if use else None for warp, use in zip(matched, used, strict=True)],
@@ -190,6 +193,10 @@ def _static_sky_of(partners, config) -> tuple[Coadd, list[bool]]:
     for n, one in zip(there, of_use, strict=True):
         comparable[n] = bool(one)
     return compiled_coadd(weighed, settled), comparable
+
+
+def _one_each(sigma, n) -> list[float]:
+    return [float(s) for s in np.broadcast_to(np.asarray(sigma, float), (n,))]
 
 
 def _check_number(partners: int, warps: int) -> None:

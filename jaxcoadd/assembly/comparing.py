@@ -92,7 +92,6 @@ def find_by_comparison(
     template = _static_sky(compared, known, kept, config, devices)
     by_name = {_name(one): index for index, one in enumerate(known)}
     order = [by_name.get(_name(one)) for one in used]
-    sigmas = [psf_sigma(file, settings.psf_fwhm) for file in compared.files]
     names = tuple(f"the warp of exposure {_name(one)}" for one in used)
     try:
         artifacts = find_artifacts(
@@ -102,7 +101,9 @@ def find_by_comparison(
                 0.0 if n is None else psf_sigma(_file(known[n]), settings.psf_fwhm)
                 for n in order
             ],
-            template_sigma=max(sigmas),
+            template_sigma=max(
+                psf_sigma(_file(one), settings.psf_fwhm) for one in known
+            ),
             config=config,
             streaks=_streaks(settings.method),
             names=names,

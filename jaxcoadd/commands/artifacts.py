@@ -111,8 +111,14 @@ def partner_files(options: argparse.Namespace) -> Sequence[str]:
     from jaxcoadd.io.layouts import fits_files
 
     named = options.psf_matched
-    if len(named) != 1 or not Path(named[0]).is_dir():
+    folders = [name for name in named if Path(name).is_dir()]
+    if not folders:
         return named
+    if len(named) > 1:
+        raise UsageError(
+            f"{folders[0]} is a folder; --psf-matched takes one folder or some files, "
+            f"so name its files with the others, as {folders[0]}/*.fits"
+        )
     folder = Path(named[0])
     found = [str(path) for path in fits_files(folder)]
     if not found:

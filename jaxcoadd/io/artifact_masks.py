@@ -15,7 +15,7 @@ from astropy.io import fits
 from astropy.table import Table
 from jaxtyping import UInt32
 
-from jaxcoadd.io.atomic import check_output, write_atomically
+from jaxcoadd.io.atomic import check_output, spoiled, write_atomically
 from jaxcoadd.io.coadd_files import read_mask_planes, read_plane, verify_file
 from jaxcoadd.io.errors import InputError, OutputError
 from jaxcoadd.io.grids import Grid, grid_cards
@@ -180,10 +180,7 @@ def _write_mask(
     def check(temporary: Path) -> None:
         found = read_artifact_mask(temporary)
         if not np.array_equal(found.mask, mask) or found.regions != regions:
-            raise OutputError(
-                f"{path} was not written: read back, it differs from what it should "
-                "be; write it to another disk"
-            )
+            raise spoiled(path, "the mask or its spans")
 
     write_atomically(path, write, check, nbytes=mask.nbytes)
 

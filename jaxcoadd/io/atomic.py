@@ -108,6 +108,22 @@ def write_atomically(
         temporary.unlink(missing_ok=True)
 
 
+def spoiled(path: str | Path, what: str) -> OutputError:
+    """Say that a file does not read back as it was written.
+
+    Parameters
+    ----------
+    path
+        The file that was to be written.
+    what
+        What differs.
+    """
+    return OutputError(
+        f"{path} was not written: read back, it differs from what it should be "
+        f"({what}); write it to another disk"
+    )
+
+
 def _open_new(name: str, flags: int) -> int:
     """Open a file that must not exist yet; astropy does not know the mode `xb`."""
     return os.open(name, flags | os.O_EXCL, 0o666)

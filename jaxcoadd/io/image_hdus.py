@@ -15,14 +15,14 @@ import numpy as np
 from astropy.io import fits
 from astropy.table import Table
 
-from jaxcoadd.io.atomic import write_atomically
+from jaxcoadd.io.atomic import spoiled, write_atomically
 from jaxcoadd.io.coadd_files import (
     read_mask_planes,
     read_plane,
     read_zero_point,
     verify_file,
 )
-from jaxcoadd.io.errors import InputError, OutputError
+from jaxcoadd.io.errors import InputError
 from jaxcoadd.io.grids import Grid, grid_cards
 from jaxcoadd.io.hdus import read_hdus
 from jaxcoadd.io.zero_points import NANOJANSKY, unit_zero_point
@@ -245,27 +245,19 @@ def _check_written(
         checked = verify_file(temporary)
         hdus = read_hdus(temporary)
         if checked != count:
-            raise OutputError(_spoiled(path, f"{count - checked} HDUs lack checksums"))
+            raise spoiled(path, f"{count - checked} HDUs lack checksums")
         # One at a time, to hold no more than that beside what was written.
         for name, wanted in pixels.items():
             if not np.array_equal(_bits(read_plane(hdus, name)), _bits(wanted)):
-                raise OutputError(_spoiled(path, f"{name} differs"))
+                raise spoiled(path, name)
         if plane_cards(read_mask_planes(hdus)) != plane_cards(of.planes):
-            raise OutputError(_spoiled(path, "the mask planes differ"))
+            raise spoiled(path, "the mask planes")
         if read_zero_point(hdus) != float(of.zero_point):
-            raise OutputError(_spoiled(path, "the zero point differs"))
+            raise spoiled(path, "the zero point")
     except InputError as error:
-        raise OutputError(_spoiled(path, str(error))) from error
+        raise spoiled(path, str(error)) from error
 
 
 def _bits(array: np.ndarray) -> np.ndarray:
     """View numbers as bits, so that NaN equals NaN."""
     return np.ascontiguousarray(array).view(f"u{array.dtype.itemsize}")
-
-
-def _spoiled(path: Path, what: str) -> str:
-    """Say that a file does not read back as it was written."""
-    return (
-        f"{path} was not written: read back, it differs from what it should be "
-        f"({what}); write it to another disk"
-    )

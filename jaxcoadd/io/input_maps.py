@@ -17,9 +17,9 @@ from jaxcoadd.inputs.input_map import (
     import_healsparse,
 )
 from jaxcoadd.inputs.records import DetectorInput
-from jaxcoadd.io.atomic import write_atomically
+from jaxcoadd.io.atomic import spoiled, write_atomically
 from jaxcoadd.io.coadd_files import read_plane, verify_file
-from jaxcoadd.io.errors import InputError, OutputError
+from jaxcoadd.io.errors import InputError
 from jaxcoadd.io.grids import Grid, grid_cards
 from jaxcoadd.io.hdus import read_hdus
 from jaxcoadd.io.image_hdus import stored_mask
@@ -60,9 +60,7 @@ def write_input_map(
             found.get_values_pix(pixels), input_map.get_values_pix(pixels)
         )
         if not same:
-            raise OutputError(
-                f"{path} could not be written: what was read back differs; try again"
-            )
+            raise spoiled(path, "the map")
 
     width = max(1, getattr(input_map, "wide_mask_width", 1))
     covered = int(input_map.coverage_mask.sum()) + 1
@@ -165,9 +163,7 @@ def write_input_bits(
     def check(written: Path) -> None:
         same = verify_file(written) == 1 + len(planes)
         if not same or not np.array_equal(read_input_bits(written), bits):
-            raise OutputError(
-                f"{path} could not be written: what was read back differs; try again"
-            )
+            raise spoiled(path, "the map")
 
     write_atomically(path, write, check, nbytes=bits.nbytes, overwrite=overwrite)
 
