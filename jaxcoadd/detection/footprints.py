@@ -4,11 +4,10 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from jaxtyping import Array, Bool, Int
-from scipy import ndimage
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from jaxcoadd.spans import Box, SpanSet
-
-_WITH_CORNERS = np.ones((3, 3), bool)
 
 Footprints = tuple[SpanSet, ...]
 """Regions that do not touch each other, not even by corners."""
@@ -127,13 +126,27 @@ def count_pixels(
 
 
 def _joined(spans: SpanSet) -> Footprints:
-    if not len(spans.rows):
+    """Split a region into the parts that are joined, corners included."""
+    rows = spans.rows
+    if not len(rows):
         return ()
-    x0, y0, x1, y1 = spans.bounds
-    image = spans.to_image((y1 - y0 + 1, x1 - x0 + 1), (x0, y0))
-    labels = np.zeros(image.shape, np.int32)
-    ndimage.label(image, _WITH_CORNERS, output=labels)
-    number = labels[spans.rows[:, 0] - y0, spans.rows[:, 1] - x0]
+    below, above = _touching(rows.astype(np.int64))
+    touches = coo_array((np.ones(len(below), bool), (below, above)), (len(rows),) * 2)
+    _, number = connected_components(touches, directed=False)
     order = np.argsort(number, kind="stable")
     ends = np.flatnonzero(np.diff(number[order])) + 1
-    return tuple(SpanSet(rows) for rows in np.split(spans.rows[order], ends))
+    return tuple(SpanSet(part) for part in np.split(rows[order], ends))
+
+
+def _touching(rows: Int[np.ndarray, "span 3"]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pairs of spans that touch from one row to the next, or by corners."""
+    y, x0, x1 = rows.T
+    # One long line of pixels: rows end to end, with a gap for those that are missing.
+    length = x1.max() - x0.min() + 3
+    line = np.cumsum(np.minimum(np.diff(y, prepend=y[0]), 2)) * length
+    first, last = line + x0, line + x1
+    begin = np.searchsorted(last, first + length - 1)
+    n_above = np.searchsorted(first, last + length + 1, side="right") - begin
+    below = np.repeat(np.arange(len(rows)), n_above)
+    before = np.cumsum(n_above) - n_above
+    return below, np.repeat(begin - before, n_above) + np.arange(len(below))
