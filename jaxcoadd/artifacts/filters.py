@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from jaxcoadd.artifacts.config import CompareWarpConfig
-from jaxcoadd.detection import count_pixels, pixels_of
+from jaxcoadd.detection import areas, count_pixels, pixels_of
 from jaxcoadd.spans import SpanSet
 
 Origin = tuple[int, int]
@@ -34,7 +34,7 @@ def has_good_pixels(
         Position (x, y) of the pixel [0, 0].
     """
     good = count_pixels(footprints, ~bad, origin)
-    return good / _areas(footprints) > ratio
+    return good / areas(footprints) > ratio
 
 
 def max_epochs(
@@ -84,7 +84,7 @@ def is_transient(
     """
     index, owner = pixels_of(footprints, epoch_count.shape, origin)
     n = len(footprints)
-    area = _areas(footprints)
+    area = areas(footprints)
     n_epochs = np.bincount(owner, n_image.reshape(-1)[index], n)
     on_image = np.bincount(owner, minlength=n)
     limit = max_epochs(n_epochs / np.maximum(on_image, 1), config)
@@ -134,8 +134,4 @@ def is_within_one(
     # The last to be written stays: any one pixel of the footprint will do.
     first[owner] = number
     same = (number == first[owner]) & (number > 0)
-    return np.bincount(owner[same], minlength=n) == _areas(footprints)
-
-
-def _areas(footprints):
-    return np.array([footprint.area for footprint in footprints], np.int64)
+    return np.bincount(owner[same], minlength=n) == areas(footprints)

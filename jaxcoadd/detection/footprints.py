@@ -8,6 +8,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from jaxcoadd.spans import Box, SpanSet
+from jaxcoadd.spans.rows import index_pixels, touching_rows
 
 Footprints = tuple[SpanSet, ...]
 """Regions that do not touch each other, not even by corners."""
@@ -45,7 +46,9 @@ def find_footprints(
     spans = region
     if not isinstance(spans, SpanSet):
         spans = SpanSet.from_image(np.asarray(spans), origin)
-    footprints = [part for part in _joined(spans) if part.area >= min_pixels]
+    parts = _joined(spans)
+    large = areas(parts) >= min_pixels
+    footprints = [part for part, one in zip(parts, large, strict=True) if one]
     if strong is not None:
         peaks = SpanSet.from_image(np.asarray(strong), origin)
         footprints = [part for part in footprints if len((part & peaks).rows)]
@@ -104,15 +107,9 @@ def pixels_of(
     owner
         The number of its footprint, increasing.
     """
-    rows = np.concatenate([SpanSet().rows, *(f.rows for f in footprints)])
-    owner = np.repeat(np.arange(len(footprints)), [len(f.rows) for f in footprints])
-    y, x0, x1 = (rows - np.array([origin[1], origin[0], origin[0]])).T
-    x0, x1 = np.maximum(x0, 0), np.minimum(x1, shape[1] - 1)
-    inside = (0 <= y) & (y < shape[0]) & (x0 <= x1)
-    first, lengths = (y * shape[1] + x0)[inside], (x1 - x0 + 1)[inside]
-    before = np.cumsum(lengths) - lengths
-    index = np.repeat(first - before, lengths) + np.arange(lengths.sum())
-    return index, np.repeat(owner[inside], lengths)
+    rows, owner = _runs_of(footprints)
+    index, run = index_pixels(rows, shape, origin)
+    return index, owner[run]
 
 
 def count_pixels(
@@ -125,28 +122,26 @@ def count_pixels(
     return np.bincount(owner[region.reshape(-1)[index]], minlength=len(footprints))
 
 
+def areas(footprints: Sequence[SpanSet]) -> Int[np.ndarray, " footprint"]:
+    """Return the number of pixels of each footprint."""
+    rows, owner = _runs_of(footprints)
+    lengths = rows[:, 2].astype(np.int64) - rows[:, 1] + 1
+    return np.bincount(owner, lengths, len(footprints)).astype(np.int64)
+
+
+def _runs_of(footprints) -> tuple[np.ndarray, np.ndarray]:
+    """Return the runs of all footprints, and the number of the footprint of each."""
+    rows = np.concatenate([SpanSet().rows, *(f.rows for f in footprints)])
+    lengths = [len(f.rows) for f in footprints]
+    return rows, np.repeat(np.arange(len(footprints)), lengths)
+
+
 def _joined(spans: SpanSet) -> Footprints:
     """Split a region into the parts that are joined, corners included."""
-    rows = spans.rows
-    if not len(rows):
+    n = len(spans.rows)
+    if not n:
         return ()
-    below, above = _touching(rows.astype(np.int64))
-    touches = coo_array((np.ones(len(below), bool), (below, above)), (len(rows),) * 2)
-    _, number = connected_components(touches, directed=False)
-    order = np.argsort(number, kind="stable")
-    ends = np.flatnonzero(np.diff(number[order])) + 1
-    return tuple(SpanSet(part) for part in np.split(rows[order], ends))
-
-
-def _touching(rows: Int[np.ndarray, "span 3"]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the pairs of spans that touch from one row to the next, or by corners."""
-    y, x0, x1 = rows.T
-    # One long line of pixels: rows end to end, with a gap for those that are missing.
-    length = x1.max() - x0.min() + 3
-    line = np.cumsum(np.minimum(np.diff(y, prepend=y[0]), 2)) * length
-    first, last = line + x0, line + x1
-    begin = np.searchsorted(last, first + length - 1)
-    n_above = np.searchsorted(first, last + length + 1, side="right") - begin
-    below = np.repeat(np.arange(len(rows)), n_above)
-    before = np.cumsum(n_above) - n_above
-    return below, np.repeat(begin - before, n_above) + np.arange(len(below))
+    below, above = touching_rows(spans.rows)
+    touches = coo_array((np.ones(len(below), bool), (below, above)), (n, n))
+    _, part = connected_components(touches, directed=False)
+    return spans.divided(part)
