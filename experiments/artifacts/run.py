@@ -17,7 +17,7 @@ from scene import CLASSES, LEVELS, SIZE, simulate
 from scipy import ndimage
 
 import jaxcoadd as jc
-from jaxcoadd.artifacts.alternatives import coadd_without, compiled_weights
+from jaxcoadd.artifacts.alternatives import coadd_without, weigh_once
 from jaxcoadd.artifacts.compare_warp import find_artifacts, static_sky
 from jaxcoadd.artifacts.config import COMPARE_WARP
 from jaxcoadd.artifacts.outliers import with_outliers
@@ -120,7 +120,7 @@ def run_statistics(scene):
         config = config_of(statistic, bad_planes=BAD)
         image = np.asarray(jax.jit(coadd)(scene.stack, config).image)
         seconds = time.perf_counter() - start
-        weighed, _ = compiled_weights(scene.stack, config)
+        weighed, _ = weigh_once(scene.stack, config)
         flags = None if name in NEVER else clipped_by(statistic, weighed, BAD)
         yield name, image, flags, seconds, False
 
@@ -249,7 +249,7 @@ def expected_image(scene, images, where):
 
 
 def weights_of(scene):
-    weighed, _ = compiled_weights(scene.stack, config_of(jc.Mean(), bad_planes=BAD))
+    weighed, _ = weigh_once(scene.stack, config_of(jc.Mean(), bad_planes=BAD))
     return np.asarray(weighed.weight)
 
 

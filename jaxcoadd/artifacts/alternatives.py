@@ -11,10 +11,45 @@ from jaxcoadd.arrays import Mask
 from jaxcoadd.coadds import Coadd, CoaddConfig, coadd, weigh_stack
 from jaxcoadd.masks import MaskPlanes
 from jaxcoadd.spans import SpanSet, apply_alternative_masks
+from jaxcoadd.spans.masking import write_alternative_masks
 from jaxcoadd.warps import WarpStack
 
 compiled_coadd = jax.jit(coadd)
-compiled_weights = jax.jit(weigh_stack)
+
+# What JAX takes over without a copy begins at a multiple of so many bytes.
+_ALIGNMENT = 64
+
+
+def weigh_once(stack: WarpStack, config: CoaddConfig) -> tuple[WarpStack, CoaddConfig]:
+    """Do what `weigh_stack` does, compiled, without a copy of the pixels.
+
+    Parameters
+    ----------
+    stack
+        Warps, whole.
+    config
+        How to coadd.
+
+    Returns
+    -------
+    tuple
+        The stack with weights, and the configuration with the zero point.
+    """
+    weight, present, settled = _compiled_weights(stack, config)
+    mask = stack.mask
+    if stack.weight is None and not np.asarray(present).all():
+        mask = jnp.where(present[:, None, None], mask, jnp.uint32(0))
+    weighed = dataclasses.replace(stack, mask=mask, weight=weight, present=present)
+    return weighed, settled
+
+
+def _weights(stack, config):
+    """Weigh warps, and leave out what would be a copy of the stack."""
+    weighed, settled = weigh_stack(stack, config)
+    return weighed.weight, weighed.present, settled
+
+
+_compiled_weights = jax.jit(_weights)
 
 
 def mask_stack(
@@ -42,17 +77,26 @@ def mask_stack(
     WarpStack
         With CLIPPED and whatever other planes the regions are of.
     """
-    masks, planes = np.array(stack.mask), stack.planes
+    masks, planes = _copy_for_jax(np.asarray(stack.mask)), stack.planes
     for regions in alternatives:
         planes = planes.add(*regions)
     present = np.asarray(stack.present)
     for n, regions in enumerate(alternatives):
-        if not present[n]:
-            continue
-        masks[n], _ = apply_alternative_masks(
-            masks[n], planes, regions, bad_planes=bad_planes, origin=origin
-        )
-    return dataclasses.replace(stack, mask=jnp.asarray(masks), planes=planes)
+        if present[n]:
+            write_alternative_masks(
+                masks[n], planes, regions, bad_planes=bad_planes, origin=origin
+            )
+    return dataclasses.replace(stack, mask=jax.device_put(masks), planes=planes)
+
+
+def _copy_for_jax(array: np.ndarray) -> np.ndarray:
+    """Copy an array to memory that JAX takes over as it is."""
+    memory = np.empty(array.nbytes + _ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % _ALIGNMENT
+    part = memory[start : start + array.nbytes]
+    copy = part.view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
 
 
 def flag_edges(
@@ -104,7 +148,7 @@ def coadd_without(
     origin
         Position (x, y) of the pixel [0, 0].
     """
-    weighed, config = compiled_weights(stack, config)
+    weighed, config = weigh_once(stack, config)
     masked = mask_stack(
         weighed, alternatives, bad_planes=replaced_planes, origin=origin
     )

@@ -3,19 +3,20 @@
 import dataclasses
 from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxcoadd.artifacts.alternatives import (
     coadd_without,
     compiled_coadd,
-    compiled_weights,
     flag_edges,
+    weigh_once,
 )
 from jaxcoadd.artifacts.config import COMPARE_WARP, CompareWarpConfig
 from jaxcoadd.artifacts.differences import StreakFinder
 from jaxcoadd.artifacts.finding import ArtifactError, Artifacts, find_artifacts
-from jaxcoadd.coadds import Coadd
+from jaxcoadd.coadds import Coadd, coadd, weigh_stack
 from jaxcoadd.warps import Warp, WarpStack, stack_warps
 
 
@@ -152,7 +153,7 @@ def compare_with(
     ValueError
         The numbers of warps differ.
     """
-    weighed, _ = compiled_weights(stack, config.coadd)
+    weighed, _ = weigh_once(stack, config.coadd)
     n = len(matched)
     _check_number(n, int(np.asarray(stack.present).sum()))
     used = np.asarray(weighed.present)[:n]
@@ -186,13 +187,23 @@ def _static_sky_of(partners, config) -> tuple[Coadd, list[bool]]:
             "no warp has a PSF-matched partner, so there is no static sky; make some, "
             "or compare direct warps by leaving out `matched`"
         )
-    stack = stack_warps([partners[n] for n in there])
-    weighed, settled = compiled_weights(stack, config.static_sky)
-    of_use = np.asarray(weighed.present)
+    template, of_use = _compiled_static_sky(
+        [partners[n] for n in there], config.static_sky
+    )
     comparable = [False] * len(partners)
-    for n, one in zip(there, of_use, strict=True):
+    for n, one in zip(there, np.asarray(of_use), strict=True):
         comparable[n] = bool(one)
-    return compiled_coadd(weighed, settled), comparable
+    return template, comparable
+
+
+def _stack_static_sky(warps, config):
+    """Stack and coadd warps, and tell which are of use."""
+    weighed, settled = weigh_stack(stack_warps(warps), config)
+    return coadd(weighed, settled), weighed.present
+
+
+# One program, which hands no stack on: that would be a copy of all pixels.
+_compiled_static_sky = jax.jit(_stack_static_sky)
 
 
 def _one_each(sigma, n) -> list[float]:

@@ -123,11 +123,17 @@ def subtract_static_sky(
             f"{template.image.shape}; they must be on one grid"
         )
     planes = template.planes.add(*warp.planes.used)
-    mask = jnp.asarray(remap_mask(warp.mask, warp.planes, planes))
     factor = zero_point_factors(
         np.float64(warp.zero_point), np.float64(template.zero_point)
     )
-    image, variance = map(jnp.asarray, scale_planes(warp.image, warp.variance, factor))
+    image, variance, mask = _compiled_scaling(
+        warp.image,
+        warp.variance,
+        warp.mask,
+        jnp.asarray(factor, warp.image.dtype),
+        warp.planes,
+        planes,
+    )
     background, variance_factor = 0.0, float("nan")
     if config.background is not None:
         offset = sky_offset(
@@ -148,6 +154,15 @@ def subtract_static_sky(
         variance_factor,
         background,
     )
+
+
+def _at_zero_point(image, variance, mask, factor, planes, target):
+    """Bring the planes of a warp to those of the static sky."""
+    moved = jnp.asarray(remap_mask(mask, planes, target))
+    return *map(jnp.asarray, scale_planes(image, variance, factor)), moved
+
+
+_compiled_scaling = jax.jit(_at_zero_point, static_argnames=("planes", "target"))
 
 
 def find_candidates(
@@ -182,19 +197,23 @@ def find_candidates(
         planes=difference.planes,
         origin=origin,
     )
-    mask, planes = detection.mask, detection.planes
+    planes = detection.planes
+    missing, edge, counted, spoilt = map(
+        np.asarray,
+        _compiled_regions(
+            difference.image,
+            detection.mask,
+            planes.bits(["EDGE"]),
+            planes.bits(config.coadd.bad_planes),
+            planes.bits(config.prefilter_planes),
+        ),
+    )
     found = merge_footprints(detection.positive, detection.negative)
     kept = found
     if config.prefilter_ratio is not None:
-        bad = np.asarray(has_any(mask, planes.bits(config.prefilter_planes)))
-        good = has_good_pixels(found, bad, ratio=config.prefilter_ratio, origin=origin)
+        ratio = config.prefilter_ratio
+        good = has_good_pixels(found, spoilt, ratio=ratio, origin=origin)
         kept = tuple(f for f, enough in zip(found, good, strict=True) if enough)
-    missing, edge, counted = _compiled_regions(
-        difference.image,
-        mask,
-        planes.bits(["EDGE"]),
-        planes.bits(config.coadd.bad_planes),
-    )
     return Candidates(
         found=found,
         kept=kept,
@@ -209,13 +228,13 @@ def find_candidates(
     )
 
 
-def _regions(image, mask, edge, bad) -> tuple[Region, Region, Region]:
-    """Tell where a difference is NaN, where at the edge, and where it counts."""
+def _regions(image, mask, edge, bad, spoiling) -> tuple[Region, ...]:
+    """Tell where a difference is NaN, at the edge, counts, and is spoilt."""
     counted = jnp.isfinite(image) & ~has_any(mask, bad)
-    return jnp.isnan(image), has_any(mask, edge), counted
+    return jnp.isnan(image), has_any(mask, edge), counted, has_any(mask, spoiling)
 
 
-_compiled_regions = jax.jit(_regions, static_argnums=(2, 3))
+_compiled_regions = jax.jit(_regions, static_argnums=(2, 3, 4))
 
 
 def _grown_streaks(difference, kept, find, *, config, sources, origin) -> Footprints:

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt16
 
 from jaxcoadd.artifacts.config import CompareWarpConfig
-from jaxcoadd.detection import count_pixels, pixels_of
+from jaxcoadd.detection import areas, count_pixels, pixels_of
 from jaxcoadd.spans import SpanSet
 
 Origin = tuple[int, int]
@@ -34,7 +34,7 @@ def has_good_pixels(
         Position (x, y) of the pixel [0, 0].
     """
     good = count_pixels(footprints, ~bad, origin)
-    return good / _areas(footprints) > ratio
+    return good / areas(footprints) > ratio
 
 
 def max_epochs(
@@ -84,13 +84,38 @@ def is_transient(
     """
     index, owner = pixels_of(footprints, epoch_count.shape, origin)
     n = len(footprints)
-    area = _areas(footprints)
+    area = areas(footprints)
     n_epochs = np.bincount(owner, n_image.reshape(-1)[index], n)
     on_image = np.bincount(owner, minlength=n)
     limit = max_epochs(n_epochs / np.maximum(on_image, 1), config)
     seen = epoch_count.reshape(-1)[index].astype(np.int64)
     few = (seen > 0) & (seen <= limit[owner])
     return np.bincount(owner[few], minlength=n) / area > config.spatial_threshold
+
+
+def count_regions(
+    regions: Sequence[SpanSet], shape: tuple[int, int], origin: Origin = (0, 0)
+) -> UInt16[np.ndarray, "y x"]:
+    """Count at each pixel of an image the regions that it is in.
+
+    Parameters
+    ----------
+    regions
+        Regions, which may overlap.
+    shape
+        Rows and columns of the image.
+    origin
+        Position (x, y) of the pixel [0, 0].
+    """
+    x0, y0 = origin
+    box = (x0, y0, x0 + shape[1] - 1, y0 + shape[0] - 1)
+    # Along each row, a step up where a run begins and one down behind its end.
+    steps = np.zeros((shape[0], shape[1] + 1), np.int16)
+    for region in regions:
+        y, first, last = region.clipped(box).rows.T
+        steps[y - y0, first - x0] += 1
+        steps[y - y0, last - x0 + 1] -= 1
+    return np.cumsum(steps[:, :-1], axis=1, dtype=np.int16).astype(np.uint16)
 
 
 def number_pixels(
@@ -134,8 +159,4 @@ def is_within_one(
     # The last to be written stays: any one pixel of the footprint will do.
     first[owner] = number
     same = (number == first[owner]) & (number > 0)
-    return np.bincount(owner[same], minlength=n) == _areas(footprints)
-
-
-def _areas(footprints):
-    return np.array([footprint.area for footprint in footprints], np.int64)
+    return np.bincount(owner[same], minlength=n) == areas(footprints)

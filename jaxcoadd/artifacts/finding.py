@@ -16,7 +16,12 @@ from jaxcoadd.artifacts.differences import (
     find_candidates,
     subtract_static_sky,
 )
-from jaxcoadd.artifacts.filters import is_transient, is_within_one, number_pixels
+from jaxcoadd.artifacts.filters import (
+    count_regions,
+    is_transient,
+    is_within_one,
+    number_pixels,
+)
 from jaxcoadd.coadds import Coadd
 from jaxcoadd.detection import BackgroundError, Footprints, detect
 from jaxcoadd.spans import SpanSet
@@ -123,7 +128,6 @@ def find_artifacts(
     sources, inherited = find_sources(
         template, sigma=template_sigma, config=config, origin=origin
     )
-    epoch_count, n_image = (np.zeros(shape, np.uint16) for _ in range(2))
     found = []
     for n, warp in enumerate(warps):
         if warp is None:
@@ -139,10 +143,12 @@ def find_artifacts(
         candidates = find_candidates(
             difference, config, sources=sources, streaks=streaks, origin=origin
         )
-        epoch_count += SpanSet().union(*candidates.kept).to_image(shape, origin)
-        n_image += candidates.counted.to_image(shape, origin)
         found.append(candidates)
     names = [f"warp {n}" for n in range(len(found))] if names is None else names
+    known = [candidates for candidates in found if candidates is not None]
+    kept = [SpanSet().union(*candidates.kept) for candidates in known]
+    epoch_count = count_regions(kept, shape, origin)
+    n_image = count_regions([one.counted for one in known], shape, origin)
     return _collect(
         found, names, sources, epoch_count, n_image, config=config, origin=origin
     )

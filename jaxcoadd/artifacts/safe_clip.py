@@ -10,7 +10,7 @@ from jaxcoadd.arrays import Image, Mask
 from jaxcoadd.artifacts.alternatives import (
     coadd_without,
     compiled_coadd,
-    compiled_weights,
+    weigh_once,
 )
 from jaxcoadd.coadds import Coadd, CoaddConfig
 from jaxcoadd.detection import (
@@ -160,7 +160,7 @@ def safe_clip(
     -----
     LSST: ``SafeClipAssembleCoaddTask`` of version 24.
     """
-    weighed, settled = compiled_weights(stack, config.coadd)
+    weighed, settled = weigh_once(stack, config.coadd)
     settled_config = dataclasses.replace(config, coadd=settled)
     return clip_footprints(
         weighed,

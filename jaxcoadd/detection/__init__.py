@@ -17,6 +17,7 @@ from jaxcoadd.detection.detect import (
 )
 from jaxcoadd.detection.footprints import (
     Footprints,
+    areas,
     count_pixels,
     find_footprints,
     grow_footprints,
@@ -42,6 +43,7 @@ __all__ = [
     "Footprints",
     "ScaledVariance",
     "VarianceScaleConfig",
+    "areas",
     "clear_planes",
     "constant_background",
     "count_pixels",

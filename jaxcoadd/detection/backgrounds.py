@@ -5,6 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Float, Int
 
 from jaxcoadd.arrays import Image, Mask, Region
@@ -84,13 +85,13 @@ def measure_background(
     columns and then along rows. LSST: ``SubtractBackgroundTask`` without its
     approximation by polynomials.
     """
-    ignored = has_any(mask, planes.bits(config.ignored_planes))
-    if bool(ignored.all()):
+    where, some = _compiled_unmasked(mask, planes.bits(config.ignored_planes))
+    if not some:
         raise BackgroundError(
             "all pixels are masked by "
             f"{', '.join(config.ignored_planes)}; a background needs some that are not"
         )
-    return spline_background(image, ~ignored, bin_size=config.bin_size)
+    return spline_background(image, where, bin_size=config.bin_size)
 
 
 def constant_background(image: Image, where: Region) -> Image:
@@ -267,7 +268,10 @@ def cell_means(
         gathered = plane[y.reshape(-1)][:, x.reshape(-1)].reshape(*y.shape, *x.shape)
         return jnp.swapaxes(gathered, 1, 2)
 
-    values, counts = cells(image), cells(where) & jnp.swapaxes(inside, 1, 2)
+    # Without this, XLA gathers anew for every pass over the cells.
+    values, counts = lax.optimization_barrier(
+        (cells(image), cells(where) & jnp.swapaxes(inside, 1, 2))
+    )
     mean = jax.vmap(jax.vmap(_clipped_mean))(values, counts)
     unknown = (counts & jnp.isnan(values)).any(axis=(2, 3))
     return jnp.where(unknown, jnp.nan, mean)
@@ -327,6 +331,13 @@ def evaluate_rows(
     return a + u * (b + u * (c + u * d))
 
 
+def _unmasked(mask, bits):
+    """Return the pixels without any of some planes, and whether there are any."""
+    where = ~has_any(mask, bits)
+    return where, where.any()
+
+
+_compiled_unmasked = jax.jit(_unmasked, static_argnames="bits")
 _compiled_means = jax.jit(cell_means)
 _compiled_counts = jax.jit(cell_counts)
 _compiled_evaluation = jax.jit(evaluate_rows)

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from jaxtyping import Array, Bool, Int
-from scipy import ndimage
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from jaxcoadd.spans import Box, SpanSet
-
-_WITH_CORNERS = np.ones((3, 3), bool)
+from jaxcoadd.spans.rows import index_pixels, touching_rows
 
 Footprints = tuple[SpanSet, ...]
 """Regions that do not touch each other, not even by corners."""
@@ -46,7 +46,9 @@ def find_footprints(
     spans = region
     if not isinstance(spans, SpanSet):
         spans = SpanSet.from_image(np.asarray(spans), origin)
-    footprints = [part for part in _joined(spans) if part.area >= min_pixels]
+    parts = _joined(spans)
+    large = areas(parts) >= min_pixels
+    footprints = [part for part, one in zip(parts, large, strict=True) if one]
     if strong is not None:
         peaks = SpanSet.from_image(np.asarray(strong), origin)
         footprints = [part for part in footprints if len((part & peaks).rows)]
@@ -105,15 +107,9 @@ def pixels_of(
     owner
         The number of its footprint, increasing.
     """
-    rows = np.concatenate([SpanSet().rows, *(f.rows for f in footprints)])
-    owner = np.repeat(np.arange(len(footprints)), [len(f.rows) for f in footprints])
-    y, x0, x1 = (rows - np.array([origin[1], origin[0], origin[0]])).T
-    x0, x1 = np.maximum(x0, 0), np.minimum(x1, shape[1] - 1)
-    inside = (0 <= y) & (y < shape[0]) & (x0 <= x1)
-    first, lengths = (y * shape[1] + x0)[inside], (x1 - x0 + 1)[inside]
-    before = np.cumsum(lengths) - lengths
-    index = np.repeat(first - before, lengths) + np.arange(lengths.sum())
-    return index, np.repeat(owner[inside], lengths)
+    rows, owner = _runs_of(footprints)
+    index, run = index_pixels(rows, shape, origin)
+    return index, owner[run]
 
 
 def count_pixels(
@@ -126,14 +122,26 @@ def count_pixels(
     return np.bincount(owner[region.reshape(-1)[index]], minlength=len(footprints))
 
 
+def areas(footprints: Sequence[SpanSet]) -> Int[np.ndarray, " footprint"]:
+    """Return the number of pixels of each footprint."""
+    rows, owner = _runs_of(footprints)
+    lengths = rows[:, 2].astype(np.int64) - rows[:, 1] + 1
+    return np.bincount(owner, lengths, len(footprints)).astype(np.int64)
+
+
+def _runs_of(footprints) -> tuple[np.ndarray, np.ndarray]:
+    """Return the runs of all footprints, and the number of the footprint of each."""
+    rows = np.concatenate([SpanSet().rows, *(f.rows for f in footprints)])
+    lengths = [len(f.rows) for f in footprints]
+    return rows, np.repeat(np.arange(len(footprints)), lengths)
+
+
 def _joined(spans: SpanSet) -> Footprints:
-    if not len(spans.rows):
+    """Split a region into the parts that are joined, corners included."""
+    n = len(spans.rows)
+    if not n:
         return ()
-    x0, y0, x1, y1 = spans.bounds
-    image = spans.to_image((y1 - y0 + 1, x1 - x0 + 1), (x0, y0))
-    labels = np.zeros(image.shape, np.int32)
-    ndimage.label(image, _WITH_CORNERS, output=labels)
-    number = labels[spans.rows[:, 0] - y0, spans.rows[:, 1] - x0]
-    order = np.argsort(number, kind="stable")
-    ends = np.flatnonzero(np.diff(number[order])) + 1
-    return tuple(SpanSet(rows) for rows in np.split(spans.rows[order], ends))
+    below, above = touching_rows(spans.rows)
+    touches = coo_array((np.ones(len(below), bool), (below, above)), (n, n))
+    _, part = connected_components(touches, directed=False)
+    return spans.divided(part)

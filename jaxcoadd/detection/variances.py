@@ -127,15 +127,16 @@ def scale_variance(
         )
     except BackgroundError:
         return ScaledVariance(image, variance, float("nan"))
-    flat = image - background
-    good = ~has_any(mask, planes.bits(config.ignored_planes))
+    flat, good = _compiled_flattening(
+        image, background, mask, planes.bits(config.ignored_planes)
+    )
     factor = float(_compiled_pixel_factor(flat, variance, good))
     if factor > config.limit:
         factor = float(_compiled_image_factor(flat, variance, good))
-    restored = flat + background
     if factor > config.limit:
-        return ScaledVariance(restored, variance, float("nan"))
-    return ScaledVariance(restored, variance * factor, factor)
+        return ScaledVariance(flat + background, variance, float("nan"))
+    restored, scaled = _compiled_restoration(flat, background, variance, factor)
+    return ScaledVariance(restored, scaled, factor)
 
 
 def pixel_factor(image: Image, variance: Image, where: Region) -> Float[Array, ""]:
@@ -178,5 +179,17 @@ def _squared_scatter(values, good):
     return jnp.where(few, 1, (_SIGMA_PER_IQR * (high - low)) ** 2)
 
 
+def _flatten(image, background, mask, bits):
+    """Take a background off, and tell which pixels count."""
+    return image - background, ~has_any(mask, bits)
+
+
+def _restore(flat, background, variance, factor):
+    """Put the background back, and scale the variance."""
+    return flat + background, variance * factor
+
+
+_compiled_flattening = jax.jit(_flatten, static_argnames="bits")
+_compiled_restoration = jax.jit(_restore)
 _compiled_pixel_factor = jax.jit(pixel_factor)
 _compiled_image_factor = jax.jit(image_factor)

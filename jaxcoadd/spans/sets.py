@@ -1,19 +1,21 @@
 """Sparse regions of pixels, as runs along rows, on the host."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Array, Bool, Int32, Integer, UInt32
+from jaxtyping import Array, Bool, Int, Int32
 
-from jaxcoadd.masks import MaskPlanes
-
-Box = tuple[int, int, int, int]
-"""First and last column and row (x0, y0, x1, y1), both inclusive."""
-
-_INT32 = np.iinfo(np.int32)
-EVERYWHERE = (_INT32.min, _INT32.min, _INT32.max, _INT32.max)
-"""The box of all positions that a span can have."""
+from jaxcoadd.spans.rows import (
+    EVERYWHERE,
+    Box,
+    check_range,
+    check_rows,
+    clip_rows,
+    merge_rows,
+    neighbours_of,
+    rows_without,
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, init=False)
@@ -43,9 +45,20 @@ class SpanSet:
 
     def __init__(self, rows: Sequence | np.ndarray = ()):
         """Check the rows, and sort and merge them."""
-        merged = _merged(_checked(rows)).astype(np.int32)
-        merged.flags.writeable = False
-        object.__setattr__(self, "rows", merged)
+        self._set(merge_rows(check_rows(rows)))
+
+    def _set(self, rows):
+        rows = rows.astype(np.int32)
+        rows.flags.writeable = False
+        object.__setattr__(self, "rows", rows)
+
+    @classmethod
+    def _of_merged(cls, rows) -> "SpanSet":
+        """Return the region of runs that are known to be sorted and merged."""
+        check_range(rows)
+        result = object.__new__(cls)
+        result._set(rows)
+        return result
 
     @classmethod
     def from_image(
@@ -63,11 +76,15 @@ class SpanSet:
         pixels = np.asarray(region, dtype=bool)
         if pixels.ndim != 2:
             raise ValueError(f"a region has two dimensions, not shape {pixels.shape}")
+        if not pixels.any():
+            return cls()
         # In one long row, in which every run begins and ends: one search for both.
         padded = np.pad(pixels, ((0, 0), (1, 1)))
         flat = padded.reshape(-1)
         y, x = np.divmod(np.flatnonzero(flat[1:] != flat[:-1]), padded.shape[1])
-        return cls(np.stack([y[::2], x[::2], x[1::2] - 1], axis=-1)).shifted(*origin)
+        dx, dy = origin
+        rows = np.stack([y[::2] + dy, x[::2] + dx, x[1::2] - 1 + dx], axis=-1)
+        return cls._of_merged(rows)
 
     @classmethod
     def circle(
@@ -94,7 +111,7 @@ class SpanSet:
         first, last = max(y - int(radius), within[1]), min(y + int(radius), within[3])
         rows = np.arange(first, max(first, last + 1), dtype=np.float64)
         half = np.floor(np.sqrt(float(radius) ** 2 - (rows - y) ** 2))
-        return cls(_clip(np.stack([rows, x - half, x + half], axis=-1), within))
+        return cls(clip_rows(np.stack([rows, x - half, x + half], axis=-1), within))
 
     @classmethod
     def box(
@@ -106,7 +123,7 @@ class SpanSet:
         first, last = max(y0, within[1]), min(y1, within[3])
         rows = np.arange(first, max(first, last + 1), dtype=np.float64)
         ends = np.full_like(rows, x0), np.full_like(rows, x1)
-        return cls(_clip(np.stack([rows, *ends], axis=-1), within))
+        return cls(clip_rows(np.stack([rows, *ends], axis=-1), within))
 
     @classmethod
     def diamond(cls, x: int, y: int, radius: int) -> "SpanSet":
@@ -156,7 +173,7 @@ class SpanSet:
         """
         within = (0, 0, shape[1] - 1, shape[0] - 1)
         rows = self.rows - np.array([origin[1], origin[0], origin[0]], dtype=np.int64)
-        y, x0, x1 = _clip(rows, within).T
+        y, x0, x1 = clip_rows(rows, within).T
         steps = np.zeros((shape[0], shape[1] + 1), np.int8)
         # Merged spans never touch, so that no two steps fall on one place.
         steps[y, x0] = 1
@@ -165,11 +182,12 @@ class SpanSet:
 
     def clipped(self, box: Box) -> "SpanSet":
         """Return the part of the region in a box (x0, y0, x1, y1), both inclusive."""
-        return SpanSet(_clip(self.rows, box))
+        return SpanSet._of_merged(clip_rows(self.rows, box))
 
     def shifted(self, dx: int, dy: int) -> "SpanSet":
         """Return the region moved by whole pixels."""
-        return SpanSet(self.rows + np.array([dy, dx, dx], dtype=np.int64))
+        moved = self.rows + np.array([dy, dx, dx], dtype=np.int64)
+        return SpanSet._of_merged(moved)
 
     def union(self, *others: "SpanSet") -> "SpanSet":
         """Return the pixels in this region or in any of the others."""
@@ -217,7 +235,7 @@ class SpanSet:
         """
         if not len(self.rows):
             return (self,)
-        neighbours = _neighbours(self.rows)
+        neighbours = neighbours_of(self.rows)
         part = np.full(len(self.rows), -1)
         n_parts = 0
         for first in range(len(part)):
@@ -229,7 +247,20 @@ class SpanSet:
                 part[new] = n_parts
                 left += new
             n_parts += 1
-        return tuple(SpanSet(self.rows[part == n]) for n in range(n_parts))
+        return self.divided(part)
+
+    def divided(self, part: Int[np.ndarray, " span"]) -> tuple["SpanSet", ...]:
+        """Return the spans of each part, in order of its number.
+
+        Parameters
+        ----------
+        part
+            The number of the part that each of the `rows` is in.
+        """
+        order = np.argsort(part, kind="stable")
+        ends = np.flatnonzero(np.diff(part[order])) + 1
+        runs = np.split(self.rows[order], ends)
+        return tuple(SpanSet._of_merged(run) for run in runs)
 
     def contains(self, other: "SpanSet") -> bool:
         """Whether all pixels of the other region are in this one."""
@@ -245,7 +276,7 @@ class SpanSet:
 
     def __sub__(self, other: "SpanSet") -> "SpanSet":
         """Return the pixels in this region that are not in the other."""
-        return SpanSet(_without(self.rows, other.rows))
+        return SpanSet(rows_without(self.rows, other.rows))
 
     def __eq__(self, other: object) -> bool:
         """Whether the other is a region of the same pixels."""
@@ -254,146 +285,3 @@ class SpanSet:
     def __hash__(self) -> int:
         """Hash the pixels."""
         return hash(self.rows.tobytes())
-
-
-def apply_alternative_masks(
-    mask: Integer[Array | np.ndarray, "y x"],
-    planes: MaskPlanes,
-    alternatives: Mapping[str, Sequence[SpanSet]],
-    *,
-    bad_planes: Iterable[str] = (),
-    origin: tuple[int, int] = (0, 0),
-) -> tuple[UInt32[Array | np.ndarray, "y x"], MaskPlanes]:
-    """Set planes of a mask in regions, and let "NO_DATA" replace what was bad.
-
-    Parameters
-    ----------
-    mask
-        Bits of the mask planes, NumPy or JAX. It is not changed.
-    planes
-        Which plane each bit is.
-    alternatives
-        Regions for every plane to set, clipped to the mask. A plane that does not
-        exist is added at the lowest free bit, in the order of the mapping.
-    bad_planes
-        If "NO_DATA" is one of these and of the alternatives, all of these are cleared
-        in its regions before any plane is set.
-    origin
-        Position (x, y) of the pixel [0, 0].
-
-    Returns
-    -------
-    tuple
-        The mask, in the kind of the input, and its planes.
-
-    Raises
-    ------
-    ValueError
-        The mask is not uint32, or there would be more than 32 planes.
-
-    Notes
-    -----
-    As applyAltMaskPlanes of LSST's CompareWarpAssembleCoaddTask: data that were found
-    to be artifacts are missing, and whatever else was wrong with them no longer counts.
-
-    Examples
-    --------
-    >>> planes = MaskPlanes(("BAD",))
-    >>> spans = SpanSet.box(1, 0, 2, 0)
-    >>> mask, planes = apply_alternative_masks(
-    ...     np.ones((1, 3), np.uint32), planes, {"CLIPPED": [spans]}
-    ... )
-    >>> mask, planes.names
-    (array([[1, 3, 3]], dtype=uint32), ('BAD', 'CLIPPED'))
-    """
-    if mask.dtype != np.uint32:
-        raise ValueError(f"a mask has dtype uint32, not {mask.dtype}")
-    mask, bad_planes = mask.copy(), tuple(bad_planes)
-    planes = planes.add(*alternatives)
-    height, width = mask.shape
-    regions = {
-        name: SpanSet().union(*spans).to_image((height, width), origin)
-        for name, spans in alternatives.items()
-    }
-    nothing = np.uint32(0)
-    if "NO_DATA" in regions and "NO_DATA" in bad_planes:
-        bad = np.uint32(planes.bits(bad_planes))
-        mask = mask & ~np.where(regions["NO_DATA"], bad, nothing)
-    for name, region in regions.items():
-        mask = mask | np.where(region, np.uint32(1 << planes.bit(name)), nothing)
-    return mask, planes
-
-
-def _checked(rows: Sequence | np.ndarray) -> np.ndarray:
-    """Return rows as int64 (span, 3), or raise what is wrong with them."""
-    rows = np.asarray(rows)
-    if not rows.size:
-        return np.zeros((0, 3), np.int64)
-    if rows.ndim != 2 or rows.shape[1] != 3 or rows.dtype.kind not in "iu":
-        raise ValueError(
-            f"spans are whole numbers (y, x0, x1), (span, 3), not {rows.dtype} "
-            f"{rows.shape}"
-        )
-    if rows.min() < _INT32.min or rows.max() > _INT32.max:
-        raise ValueError("spans must be within the 32-bit whole numbers")
-    rows = rows.astype(np.int64)
-    reversed_ = rows[:, 2] < rows[:, 1]
-    if reversed_.any():
-        span = tuple(rows[reversed_][0].tolist())
-        raise ValueError(f"the span (y, x0, x1) {span} ends before it begins")
-    return rows
-
-
-def _merged(rows: np.ndarray) -> np.ndarray:
-    """Sort spans, and join those that overlap or touch."""
-    if not len(rows):
-        return rows
-    y, x0, x1 = rows[np.lexsort((rows[:, 1], rows[:, 0]))].T
-    # One long line of pixels: the rows that occur, end to end, with a gap between.
-    line = np.cumsum(np.diff(y, prepend=y[0]) != 0) * (x1.max() - x0.min() + 3)
-    first, last = line + x0, np.maximum.accumulate(line + x1)
-    begins = np.append(True, first[1:] > last[:-1] + 1)
-    ends = np.append(begins[1:], True)
-    return np.stack([y[begins], x0[begins], last[ends] - line[ends]], axis=-1)
-
-
-def _neighbours(rows: np.ndarray) -> list[list[int]]:
-    """Return for each span those that `SpanSet.split` goes on to from there."""
-    y, x0, x1 = rows.astype(np.int64).T
-    result: list[list[int]] = [[] for _ in rows]
-    for n in range(len(rows)):
-        first, last = np.searchsorted(y, [y[n] + 1, y[n] + 2])
-        touching = (x0[first:last] <= x1[n]) & (x1[first:last] >= x0[n])
-        for above in (first + np.flatnonzero(touching)).tolist():
-            result[n].append(above)
-            if y[above] > 0:
-                result[above].append(n)
-    return result
-
-
-def _without(rows: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Return what is left of merged spans outside of other merged spans."""
-    both = np.concatenate([rows, others]).astype(np.int64)
-    if not len(both):
-        return both
-    # Along one row, the steps of this region less those of the other one.
-    y = np.repeat(both[:, 0], 2)
-    x = np.stack([both[:, 1], both[:, 2] + 1], axis=-1).reshape(-1)
-    mine = np.arange(len(both)) < len(rows)
-    step = np.where(mine, 1, -2)[:, None] * np.array([1, -1])
-    order = np.lexsort((x, y))
-    y, x, level = y[order], x[order], np.cumsum(step.reshape(-1)[order])
-    # Where steps coincide, the last of them tells.
-    inside = np.append((level[:-1] == 1) & (x[1:] > x[:-1]), False)
-    at = np.flatnonzero(inside)
-    return np.stack([y[at], x[at], x[at + 1] - 1], axis=-1)
-
-
-def _clip(rows: np.ndarray, box: Box) -> np.ndarray:
-    """Return the parts of spans in a box, as int64."""
-    x0, y0, x1, y1 = box
-    rows = rows[(y0 <= rows[:, 0]) & (rows[:, 0] <= y1)]
-    rows = np.stack(
-        [rows[:, 0], np.maximum(rows[:, 1], x0), np.minimum(rows[:, 2], x1)], axis=-1
-    )
-    return rows[rows[:, 1] <= rows[:, 2]].astype(np.int64)
