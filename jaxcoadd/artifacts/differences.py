@@ -131,8 +131,8 @@ def subtract_static_sky(
         warp.variance,
         warp.mask,
         jnp.asarray(factor, warp.image.dtype),
-        warp.planes,
-        planes,
+        planes=warp.planes,
+        target=planes,
     )
     background, variance_factor = 0.0, float("nan")
     if config.background is not None:
@@ -156,7 +156,7 @@ def subtract_static_sky(
     )
 
 
-def _at_zero_point(image, variance, mask, factor, planes, target):
+def _at_zero_point(image, variance, mask, factor, *, planes, target):
     """Bring the planes of a warp to those of the static sky."""
     moved = jnp.asarray(remap_mask(mask, planes, target))
     return *map(jnp.asarray, scale_planes(image, variance, factor)), moved
