@@ -1,6 +1,7 @@
 """Coadds of warps without the regions that alternative masks leave out."""
 
 import dataclasses
+import mmap
 from collections.abc import Mapping, Sequence
 
 import jax
@@ -15,9 +16,6 @@ from jaxcoadd.spans.masking import write_alternative_masks
 from jaxcoadd.warps import WarpStack
 
 compiled_coadd = jax.jit(coadd)
-
-# What JAX takes over without a copy begins at a multiple of so many bytes.
-_ALIGNMENT = 64
 
 
 def weigh_once(stack: WarpStack, config: CoaddConfig) -> tuple[WarpStack, CoaddConfig]:
@@ -90,11 +88,9 @@ def mask_stack(
 
 
 def _copy_for_jax(array: np.ndarray) -> np.ndarray:
-    """Copy an array to memory that JAX takes over as it is."""
-    memory = np.empty(array.nbytes + _ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % _ALIGNMENT
-    part = memory[start : start + array.nbytes]
-    copy = part.view(array.dtype).reshape(array.shape)
+    """Copy an array to memory that JAX takes over as it is: it begins with a page."""
+    memory = mmap.mmap(-1, max(array.nbytes, 1))
+    copy = np.ndarray(array.shape, array.dtype, buffer=memory)
     copy[...] = array
     return copy
 

@@ -5,13 +5,13 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jaxtyping import Array, Float, Int
 
 from jaxcoadd.arrays import Image, Mask, Region
 from jaxcoadd.detection.splines import curve_through, evaluate_curves, locate
 from jaxcoadd.masks import MaskPlanes, has_any
 from jaxcoadd.selection import plane_clipped_mean
+from jaxcoadd.stages import compute_once
 
 _SIGMA_CLIP = 3.0
 _CLIP_ITER = 3
@@ -260,18 +260,8 @@ def cell_means(
     Float[Array, "row column"]
         NaN for a cell without pixels that count, or with a NaN among them.
     """
-    y, in_row = _positions(rows, image.shape[0])
-    x, in_column = _positions(columns, image.shape[1])
-    inside = in_row[:, :, None, None] & in_column[None, None]
-
-    def cells(plane):
-        gathered = plane[y.reshape(-1)][:, x.reshape(-1)].reshape(*y.shape, *x.shape)
-        return jnp.swapaxes(gathered, 1, 2)
-
-    # Without this, XLA gathers anew for every pass over the cells.
-    values, counts = lax.optimization_barrier(
-        (cells(image), cells(where) & jnp.swapaxes(inside, 1, 2))
-    )
+    # Once, or XLA gathers anew for every pass over the cells.
+    values, counts = compute_once(_gather_cells, image, where, rows, columns)
     mean = jax.vmap(jax.vmap(_clipped_mean))(values, counts)
     unknown = (counts & jnp.isnan(values)).any(axis=(2, 3))
     return jnp.where(unknown, jnp.nan, mean)
@@ -293,6 +283,19 @@ def cell_counts(
     corners = sums[rows - 1][:, columns - 1]
     padded = jnp.pad(corners, ((1, 0), (1, 0)))
     return jnp.diff(jnp.diff(padded, axis=0), axis=1)
+
+
+def _gather_cells(image, where, rows, columns):
+    """Return the pixels of each cell, (row, column, y, x), and which of them count."""
+    y, in_row = _positions(rows, image.shape[0])
+    x, in_column = _positions(columns, image.shape[1])
+    inside = in_row[:, :, None, None] & in_column[None, None]
+
+    def cells(plane):
+        gathered = plane[y.reshape(-1)][:, x.reshape(-1)].reshape(*y.shape, *x.shape)
+        return jnp.swapaxes(gathered, 1, 2)
+
+    return cells(image), cells(where) & jnp.swapaxes(inside, 1, 2)
 
 
 def _positions(ends, length):

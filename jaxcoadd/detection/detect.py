@@ -248,7 +248,7 @@ def _flag(mask, planes, signed, *, margin: int, box: Box) -> tuple[Mask, MaskPla
         flagged["EDGE"] = (SpanSet.box(*box) - inner,)
     cleared = clear_planes(mask, planes, (POSITIVE, NEGATIVE))
     flagged_mask, planes = apply_alternative_masks(
-        cleared, planes, flagged, origin=box[:2]
+        np.asarray(cleared), planes, flagged, origin=box[:2]
     )
     return jnp.asarray(flagged_mask), planes
 
