@@ -15,6 +15,7 @@ from jaxcoadd.artifacts import (
     CompareWarpConfig,
     choose_warps,
     compare_warp,
+    count_regions,
     find_artifacts,
     has_good_pixels,
     is_transient,
@@ -129,6 +130,19 @@ def test_within_a_source_is_within_one_of_them(seed):
     numbers = number_pixels(sources, (10, 10))
     assert is_within_one(parts, numbers).tolist() == expected
     assert not is_within_one(parts, number_pixels((), (10, 10))).any()
+
+
+@given(seed=st.integers(0, 99))
+def test_regions_are_counted_as_images_are(seed):
+    rng = np.random.default_rng(seed)
+    x, y = rng.integers(-3, 13, (2, 5))
+    regions = [SpanSet.circle(int(x), int(y), 3) for x, y in zip(x, y, strict=True)]
+    shape, origin = (9, 11), (2, -1)
+    images = [region.to_image(shape, origin) for region in regions]
+    counts = count_regions(regions, shape, origin)
+    np.testing.assert_array_equal(counts, np.sum(images, axis=0))
+    assert counts.dtype == np.uint16
+    assert not count_regions((), shape).any()
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from jaxcoadd.detection import (
     BackgroundError,
     DetectionConfig,
     VarianceScaleConfig,
+    areas,
     count_pixels,
     detect,
     find_footprints,
@@ -128,6 +129,7 @@ def test_pixels_of_footprints_are_counted_on_the_image_alone(region, good):
     footprints = (SpanSet.box(-5, -5, 2, 2), *find_footprints(region))
     counts = [(f.to_image(good.shape) & good).sum() for f in footprints]
     np.testing.assert_array_equal(count_pixels(footprints, good), counts)
+    assert areas(footprints).tolist() == [f.area for f in footprints]
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,16 @@ def test_shift_moves_the_origin(region, shift):
     assert moved.shifted(-shift[0], -shift[1]) == SpanSet.from_image(region)
 
 
+@given(region=REGIONS, seed=st.integers(0, 99))
+def test_divided_spans_are_the_region_again(region, seed):
+    spans = SpanSet.from_image(region)
+    part = np.random.default_rng(seed).integers(0, 3, len(spans.rows))
+    parts = spans.divided(part)
+    assert SpanSet().union(*parts) == spans
+    for number, found in zip(np.unique(part), parts, strict=False):
+        assert found == SpanSet(spans.rows[part == number])
+
+
 @given(regions=PAIRS)
 def test_union_is_or_of_images(regions):
     first, second = (SpanSet.from_image(region) for region in regions)

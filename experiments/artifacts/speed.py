@@ -24,7 +24,7 @@ from jaxcoadd.coadds import coadd
 HERE = pathlib.Path(__file__).parent
 STAGES = (
     "compiled_coadd",
-    "compiled_weights",
+    "weigh_once",
     "find_artifacts",
     "find_sources",
     "subtract_static_sky",
@@ -39,7 +39,8 @@ STAGES = (
     "apply_alternative_masks",
     "has_good_pixels",
     "is_transient",
-    "is_within_source",
+    "is_within_one",
+    "count_regions",
     "mask_stack",
     "coadd_without",
     "from_image",

@@ -28,6 +28,7 @@ from jaxcoadd.artifacts.differences import (
     subtract_static_sky,
 )
 from jaxcoadd.artifacts.filters import (
+    count_regions,
     has_good_pixels,
     is_transient,
     is_within_one,
@@ -90,6 +91,7 @@ __all__ = [
     "coadd_without",
     "compare_warp",
     "compare_with",
+    "count_regions",
     "difference_of_means",
     "find_artifacts",
     "find_candidates",
