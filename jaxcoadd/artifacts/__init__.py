@@ -1,6 +1,7 @@
 """Artifacts: what a few warps show and the others do not, and coadds without it."""
 
 from jaxcoadd.artifacts.alternatives import coadd_without, flag_edges, mask_stack
+from jaxcoadd.artifacts.by_model import StaticModel, find_by_model, fit_model
 from jaxcoadd.artifacts.compare_warp import (
     ComparedCoadd,
     compare_warp,
@@ -33,6 +34,7 @@ from jaxcoadd.artifacts.finding import (
     find_sources,
     remarks,
 )
+from jaxcoadd.artifacts.model_config import BY_MODEL, ModelConfig, SmoothSearch
 from jaxcoadd.artifacts.outliers import (
     OUTLIERS,
     OutlierConfig,
@@ -52,9 +54,11 @@ from jaxcoadd.artifacts.safe_clip import (
     measure_overlap,
     safe_clip,
 )
+from jaxcoadd.artifacts.sky_model import SkyModel, fit_adjustment, predict
 from jaxcoadd.artifacts.trails import streak_finder
 
 __all__ = [
+    "BY_MODEL",
     "COMPARE_WARP",
     "COMPARE_WARP_V24",
     "OUTLIERS",
@@ -66,9 +70,13 @@ __all__ = [
     "ComparedCoadd",
     "Difference",
     "MeanDifference",
+    "ModelConfig",
     "OutlierConfig",
     "SafeClipConfig",
     "SafelyClipped",
+    "SkyModel",
+    "SmoothSearch",
+    "StaticModel",
     "StreakFinder",
     "choose_by_overlap",
     "choose_warps",
@@ -79,9 +87,12 @@ __all__ = [
     "compare_with",
     "difference_of_means",
     "find_artifacts",
+    "find_by_model",
     "find_candidates",
     "find_outliers",
     "find_sources",
+    "fit_adjustment",
+    "fit_model",
     "flag_edges",
     "has_good_pixels",
     "is_transient",
@@ -90,6 +101,7 @@ __all__ = [
     "max_epochs",
     "measure_overlap",
     "number_pixels",
+    "predict",
     "remarks",
     "safe_clip",
     "static_sky",
