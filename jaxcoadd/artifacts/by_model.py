@@ -46,6 +46,11 @@ from jaxcoadd.zero_points import stack_factors
 # How far from pixels that are not known a PSF is fitted.
 _CLEAR = 3
 
+_prepare = jax.jit(prepare_planes, static_argnames="bits")
+_subtract = jax.jit(subtract_prediction, static_argnames=("ridge", "searches"))
+_stands_out = jax.jit(stands_out, static_argnames=("outliers", "searches"))
+_scatter = jax.jit(scatter_of, static_argnames=("size", "share"))
+
 
 @dataclasses.dataclass(frozen=True)
 class StaticModel:
@@ -67,7 +72,7 @@ class StaticModel:
 
     def residual(self, planes: Planes, n: int, config: ModelConfig) -> Residual:
         """Subtract from the n-th warp what it should show."""
-        return subtract_prediction(
+        return _subtract(
             self.sky,
             planes,
             self.psfs[n],
@@ -125,20 +130,20 @@ def find_by_model(
     factors, _ = stack_factors(stack, reference.zero_point)
     bits = stack.planes.bits(config.bad_planes)
     warps = [
-        prepare_planes(
+        _prepare(
             stack.image[n], stack.variance[n], stack.mask[n], factors[n], bits=bits
         )
         for n in range(present)
     ]
     model = fit_model(warps, psfs, reference.image, config=config)
     residuals = [model.residual(planes, n, config) for n, planes in enumerate(warps)]
-    scatter = scatter_of(
+    scatter = _scatter(
         jnp.stack([_deviations(residual) for residual in residuals]),
         size=config.scatter_size,
         share=config.scatter_share,
     )
     found = [
-        stands_out(r, scatter, outliers=config.outliers, searches=config.searches)
+        _stands_out(r, scatter, outliers=config.outliers, searches=config.searches)
         for r in residuals
     ]
     singles, hits = (np.stack([np.asarray(f[k]) for f in found]) for k in range(2))
@@ -190,7 +195,7 @@ def _left_out(model, warps, searches, config):
     """Tell what of each warp stands out, where it does not in many of them."""
     unit = jnp.ones_like(warps[0].image)
     hits = [
-        stands_out(
+        _stands_out(
             model.residual(planes, n, config),
             unit,
             outliers=config.removal,

@@ -20,8 +20,6 @@ class SmoothSearch:
         with the same sign,
     reach
         and that many pixels from a start at most, along rows and columns.
-    apart
-        So many pixels around what was found before do not count.
     source_reach
         How far the flux of sources raises the limits, pixels.
     """
@@ -31,7 +29,6 @@ class SmoothSearch:
     trim_width: float
     n_sigma_trim: float
     reach: int
-    apart: int
     source_reach: int
 
 
@@ -87,8 +84,8 @@ class ModelConfig:
     scatter_share: float = 0.4
     scatter_size: int = 3
     searches: tuple[SmoothSearch, ...] = (
-        SmoothSearch(1.7, 5.0, 1.0, 2.5, reach=2, apart=0, source_reach=2),
-        SmoothSearch(4.0, 5.0, 4.0, 3.0, reach=8, apart=2, source_reach=8),
+        SmoothSearch(1.7, 5.0, 1.0, 2.5, reach=2, source_reach=2),
+        SmoothSearch(4.0, 5.0, 2.0, 4.0, reach=8, source_reach=8),
     )
     aside: int = 1
 

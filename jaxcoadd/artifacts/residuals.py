@@ -1,9 +1,7 @@
 """What a warp shows beyond a prediction of it, and what stands out of that."""
 
-from functools import partial
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
@@ -22,6 +20,10 @@ from jaxcoadd.artifacts.sky_model import (
 from jaxcoadd.detection import gaussian_taps, smooth_planes
 from jaxcoadd.masks import has_any
 from jaxcoadd.zero_points import scale_planes
+
+# What was found before counts with so many standard deviations at most, so that a halo
+# is not found around it.
+_KNOWN_SIGMA = 1.0
 
 
 class Planes(NamedTuple):
@@ -48,7 +50,6 @@ class Residual(NamedTuple):
     shares: Float[Array, "search 2"]
 
 
-@partial(jax.jit, static_argnames="bits")
 def prepare_planes(image, variance, mask, factor, *, bits: int) -> Planes:
     """Bring a warp to the common zero point, and tell what of it is known."""
     image, variance = scale_planes(image, variance, factor)
@@ -65,11 +66,12 @@ def prepare_planes(image, variance, mask, factor, *, bits: int) -> Planes:
 
 def padded_size(shape: tuple[int, ...], stamp: tuple[int, ...]) -> tuple[int, int]:
     """Return a size that transforms are quick for, with a PSF beyond the borders."""
-    rows, columns = (
-        fft.next_fast_len(n + s // 2, real=True)
-        for n, s in zip(shape, stamp, strict=True)
-    )
-    return rows, columns
+    (rows, columns), (high, wide) = shape, stamp
+    return _quick_length(rows + high // 2), _quick_length(columns + wide // 2)
+
+
+def _quick_length(least: int) -> int:
+    return int(fft.next_fast_len(least, real=True) or least)
 
 
 def embed(image: Image, size: tuple[int, int]) -> Image:
@@ -90,7 +92,6 @@ def sky_variance(sky: SkyModel, like: Image) -> Image:
     return jnp.full_like(like, 1 / sky.weight)
 
 
-@partial(jax.jit, static_argnames=("ridge", "searches"))
 def subtract_prediction(
     sky: SkyModel,
     planes: Planes,
@@ -137,7 +138,6 @@ def subtract_prediction(
     )
 
 
-@partial(jax.jit, static_argnames=("outliers", "searches"))
 def stands_out(
     residual: Residual,
     scatter: Image,
@@ -185,12 +185,14 @@ def stands_out(
 
 def _find_broad(residual, found, scatter, search, shares, limits) -> Region:
     """Find where a smoothed residual stands out, beside what was found before."""
-    use = residual.good & ~near(found, search.apart)
+    limit = _KNOWN_SIGMA * jnp.sqrt(residual.variance)
+    clipped = jnp.clip(residual.image, -limit, limit)
+    image = jnp.where(found, clipped, residual.image)
     flux = source_flux(residual.prediction, residual.sky_variance, config=limits)
     allowed = limits.flux_share * flux
-    wide, wide_sigma = _smooth(residual, use, search.width, shares[0])
-    narrow, narrow_sigma = _smooth(residual, use, search.trim_width, shares[1])
-    new = jnp.zeros_like(use)
+    wide, wide_sigma = _smooth(image, residual, search.width, shares[0])
+    narrow, narrow_sigma = _smooth(image, residual, search.trim_width, shares[1])
+    new = jnp.zeros_like(found)
     for sign in (1, -1):
         start = sign * wide - allowed > search.n_sigma * wide_sigma * scatter
         within = sign * narrow - allowed > search.n_sigma_trim * narrow_sigma * scatter
@@ -198,13 +200,13 @@ def _find_broad(residual, found, scatter, search, shares, limits) -> Region:
     return new & residual.good
 
 
-def _smooth(residual, use, width, share) -> tuple[Image, Image]:
-    """Smooth a part of a residual; return its standard deviation as well."""
+def _smooth(image, residual, width, share) -> tuple[Image, Image]:
+    """Smooth a residual; return its standard deviation as well."""
     taps = gaussian_taps(width)
     half = len(taps) // 2
     image, variance = (
-        jnp.pad(jnp.where(use, plane, 0), half)
-        for plane in (residual.image, residual.variance)
+        jnp.pad(jnp.where(residual.good, plane, 0), half)
+        for plane in (image, residual.variance)
     )
     nothing = jnp.zeros(image.shape, jnp.uint32)
     image, variance, _ = smooth_planes(image, variance, nothing, taps)
@@ -223,7 +225,6 @@ def near(region: Region, reach: int) -> Region:
     return numbers > 0
 
 
-@partial(jax.jit, static_argnames=("size", "share"))
 def scatter_of(
     residuals: Float[Array, "warp y x"], *, size: int, share: float
 ) -> Image:

@@ -67,8 +67,9 @@ def psf_transform(
     stamp = jnp.roll(stamp, (-(rows // 2), -(columns // 2)), (0, 1))
     ky, kx = _frequencies(shape, psf.dtype)
     flux, y, x, spread = adjustment
-    phase = jnp.exp(-1j * (ky * y + kx * x))
-    return jnp.fft.rfft2(stamp) * phase * ((1 + flux) * _gaussian(ky, kx, spread))
+    angle, size = ky * y + kx * x, (1 + flux) * _gaussian(ky, kx, spread)
+    change = lax.complex(size * jnp.cos(angle), -size * jnp.sin(angle))
+    return jnp.fft.rfft2(stamp) * change
 
 
 def sums_of(image: Image, transform: Transform, variance: FloatScalar) -> SkyModel:
@@ -87,8 +88,8 @@ def sums_of(image: Image, transform: Transform, variance: FloatScalar) -> SkyMod
     -----
     Linear in the image.
     """
-    seen = jnp.conj(transform) * jnp.fft.rfft2(image) / variance
-    return SkyModel(seen, jnp.abs(transform) ** 2 / variance, 1 / variance)
+    seen = _scaled(jnp.conj(transform) * jnp.fft.rfft2(image), 1 / variance)
+    return SkyModel(seen, _power(transform) / variance, 1 / variance)
 
 
 def predict(
@@ -112,7 +113,7 @@ def predict(
     The least-squares solution with a ridge, seen through the PSF. Linear in what the
     warps hold, and smooth in their PSFs.
     """
-    sky = model.weighted / (model.power + ridge * model.weight)
+    sky = _scaled(model.weighted, 1 / (model.power + ridge * model.weight))
     return jnp.fft.irfft2(transform * sky, shape)
 
 
@@ -141,7 +142,7 @@ def noise_share(
         itself as well, so the share is below 1: with :math:`h` the part that it has in
         its own prediction, and no ridge, it is :math:`1 - h`.
     """
-    own = jnp.abs(transform) ** 2 / variance
+    own = _power(transform) / variance
     total = model.power + ridge * model.weight
     power = (1 - own / total) ** 2 + own * (model.power - own) / total**2
     ky, kx = _frequencies(shape, own.dtype)
@@ -184,8 +185,8 @@ def fit_adjustment(
     -----
     Least squares with Huber's weights. Smooth in the image between changes of these.
     """
-    slope_y, slope_x = (jnp.gradient(prediction, axis=axis) for axis in (0, 1))
-    curve = jnp.gradient(slope_y, axis=0) + jnp.gradient(slope_x, axis=1)
+    slope_y, slope_x = _slope(prediction, 0), _slope(prediction, 1)
+    curve = _slope(slope_y, 0) + _slope(slope_x, 1)
     used = good & (prediction > _BRIGHT * noise)
     scale = jnp.sqrt(sigma**2 + (_SLACK * prediction) ** 2)
     inverse = jnp.where(used, 1 / jnp.where(used, scale, 1), 0)
@@ -212,6 +213,19 @@ def bounded(adjustment: Adjustment) -> Adjustment:
     """Return an adjustment, or none at all where any part is beyond its limit."""
     limits = jnp.asarray(MOST_ADJUSTED, adjustment.dtype)
     return jnp.where((jnp.abs(adjustment) <= limits).all(), adjustment, 0)
+
+
+def _power(transform):
+    return transform.real**2 + transform.imag**2
+
+
+def _scaled(transform, factor):
+    """Multiply by real numbers."""
+    return lax.complex(transform.real * factor, transform.imag * factor)
+
+
+def _slope(image, axis):
+    return jnp.asarray(jnp.gradient(image, axis=axis))
 
 
 def _gaussian(ky, kx, spread):
