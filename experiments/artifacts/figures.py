@@ -17,8 +17,9 @@ COLOURS = {
     "CompareWarp": "#1f77b4",
     "CompareWarp, streaks": "#2ca02c",
     "CompareWarp, outliers": "#d62728",
+    "model": "#8c564b",
 }
-SHOWN = ("mean", "sigma clip", "CompareWarp", "CompareWarp, outliers")
+SHOWN = ("mean", "sigma clip", "CompareWarp, outliers", "model")
 PART = np.s_[450:750, 0:300]
 
 

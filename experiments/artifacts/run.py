@@ -18,6 +18,7 @@ from scipy import ndimage
 
 import jaxcoadd as jc
 from jaxcoadd.artifacts.alternatives import coadd_without, weigh_once
+from jaxcoadd.artifacts.by_model import find_by_model
 from jaxcoadd.artifacts.compare_warp import find_artifacts, static_sky
 from jaxcoadd.artifacts.config import COMPARE_WARP
 from jaxcoadd.artifacts.outliers import with_outliers
@@ -36,6 +37,7 @@ APERTURE = 8
 DRAWN = 12
 """The number of warps whose coadds are drawn."""
 OURS = "CompareWarp, outliers"
+MODEL = "model"
 NEVER = {"mean", "median"}
 """These flag nothing."""
 
@@ -178,6 +180,19 @@ def run_compare_warp(scene):
         yield name, np.asarray(image), flags, spent, missing
 
 
+def run_model(scene):
+    """Yield the model of the static sky, each warp at its own PSF."""
+    start = time.perf_counter()
+    median = config_of(jc.Median(), bad_planes=("NO_DATA",))
+    reference = jax.jit(coadd)(scene.stack, median)
+    found = find_by_model(scene.stack, jnp.asarray(scene.psfs), reference)
+    final = dataclasses.replace(COMPARE_WARP.coadd, zero_point=ZERO_POINT)
+    image = np.asarray(coadd_without(scene.stack, found.alternatives(), final).image)
+    seconds = time.perf_counter() - start
+    flags = np.stack([as_image(some) for some in found.clipped])
+    yield MODEL, image, flags, seconds, False
+
+
 def without_streaks(clipped, candidates):
     """Return the footprints that are clipped, but for streaks, which are last."""
     return clipped[: len(clipped) - len(candidates.streaks)]
@@ -246,6 +261,17 @@ def expected_image(scene, images, where):
     total = weights.sum(0)
     sums = (weights * np.where(where, images, 0)).sum(0)
     return np.where(total > 0, sums / np.where(total > 0, total, 1), np.nan)
+
+
+def others_bias(scene, stars, kept):
+    """Return what rejection alone does to stars in warps without cloud and jump."""
+    rest = np.arange(len(kept))[:, None, None] >= 2
+    images = [
+        expected_image(scene, scene.clean, where & rest)
+        for where in (kept, stars.usable)
+    ]
+    off = stars.biases(images[0] - images[1] + stars.truth)
+    return in_bins(off, stars.magnitudes)
 
 
 def weights_of(scene):
@@ -344,7 +370,7 @@ def judge_all(n, seed):
     noise = robust_scatter((clean - stars.truth)[stars.blank])
     results, images = {}, {"truth": stars.truth}
     results["no artifacts"] = judge_image(clean, stars, noise)
-    for method in (run_statistics, run_safe_clip, run_compare_warp):
+    for method in (run_statistics, run_safe_clip, run_compare_warp, run_model):
         for name, image, flags, seconds, missing in method(scene):
             found = judge_image(image, stars, noise) | {"seconds": seconds}
             if flags is not None:
@@ -353,6 +379,7 @@ def judge_all(n, seed):
                 kept = usable & ~flags
                 alone = stars.biases(expected_image(scene, scene.clean, kept))
                 found["rejection_bias_mmag"] = in_bins(alone, stars.magnitudes)
+                found["rejection_bias_others_mmag"] = others_bias(scene, stars, kept)
             results[name] = found
             images[name] = image
             print(n, name, summary(found), flush=True)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy import special
 
 import jaxcoadd as jc
 
@@ -89,7 +90,8 @@ class Scene:
 
     ``truth`` holds, a level of `LEVELS`, the classes of each pixel as bits, (level,
     warp, y, x); ``clean`` are the warps with clouds and jumps, but without other
-    artifacts and without noise, and ``unspoilt`` those with the noise alone.
+    artifacts and without noise, and ``unspoilt`` those with the noise alone. ``psfs``
+    are stamps whose width is off as that of matching kernels is.
     """
 
     field: Field
@@ -100,11 +102,24 @@ class Scene:
     clean: np.ndarray
     unspoilt: np.ndarray
     sky: np.ndarray
+    psfs: np.ndarray
 
     @property
     def matched_sigma(self):
         """Determinant radius of the PSF of matched warps."""
         return radius(MATCHED)
+
+
+def psf_stamp(core, half=20):
+    """Return the PSF whose core has some width, a stamp of sum 1."""
+    edge = np.arange(-half, half + 2) - 0.5
+
+    def profile(width):
+        along = np.diff(special.ndtr(edge / width))
+        return np.outer(along, along)
+
+    stamp = (1 - WING) * profile(core) + WING * profile(2 * core)
+    return (stamp / stamp.sum()).astype(np.float32)
 
 
 def radius(core):
@@ -397,7 +412,7 @@ def simulate(n, seed=0, margin=MARGIN):
     size = PADDED - 2 * margin
     rng = np.random.default_rng([seed, n])
     field, tracks = make_field(rng), make_tracks(rng)
-    direct, matched, sigmas, skies = [], [], [], []
+    direct, matched, sigmas, skies, psfs = [], [], [], [], []
     truth = np.zeros((len(LEVELS), n, size, size), np.uint8)
     clean, unspoilt = np.zeros((2, n, size, size), np.float32)
     sources = jax.tree.map(np.float32, (field.stars, field.galaxies))
@@ -414,6 +429,7 @@ def simulate(n, seed=0, margin=MARGIN):
         clean[i] = expected / epoch.transmission
         unspoilt[i] = noisy / epoch.transmission
         sigmas.append(radius(epoch.seeing))
+        psfs.append(psf_stamp(epoch.seeing * (1 + epoch.matching)))
         skies.append(epoch.sky / epoch.transmission**2)
     return Scene(
         field=field,
@@ -424,4 +440,5 @@ def simulate(n, seed=0, margin=MARGIN):
         clean=clean,
         unspoilt=unspoilt,
         sky=np.array(skies),
+        psfs=np.stack(psfs),
     )

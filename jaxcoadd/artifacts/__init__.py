@@ -9,6 +9,7 @@ from jaxcoadd.artifacts.background_matching import (
     match_backgrounds,
     sky_offset,
 )
+from jaxcoadd.artifacts.by_model import StaticModel, find_by_model, fit_model
 from jaxcoadd.artifacts.compare_warp import (
     ComparedCoadd,
     compare_warp,
@@ -42,6 +43,7 @@ from jaxcoadd.artifacts.finding import (
     find_sources,
     remarks,
 )
+from jaxcoadd.artifacts.model_config import BY_MODEL, ModelConfig, SmoothSearch
 from jaxcoadd.artifacts.outliers import (
     OUTLIERS,
     OutlierConfig,
@@ -62,9 +64,11 @@ from jaxcoadd.artifacts.safe_clip import (
     measure_overlap,
     safe_clip,
 )
+from jaxcoadd.artifacts.sky_model import SkyModel, fit_adjustment, predict
 from jaxcoadd.artifacts.trails import streak_finder
 
 __all__ = [
+    "BY_MODEL",
     "COMPARE_WARP",
     "COMPARE_WARP_V24",
     "OUTLIERS",
@@ -77,12 +81,16 @@ __all__ = [
     "ConstantOffset",
     "Difference",
     "MeanDifference",
+    "ModelConfig",
     "OutlierConfig",
     "PlaneOffset",
     "SafeClipConfig",
     "SafelyClipped",
+    "SkyModel",
     "SkyOffset",
+    "SmoothSearch",
     "SplineOffset",
+    "StaticModel",
     "StreakFinder",
     "choose_by_overlap",
     "choose_warps",
@@ -94,9 +102,12 @@ __all__ = [
     "count_regions",
     "difference_of_means",
     "find_artifacts",
+    "find_by_model",
     "find_candidates",
     "find_outliers",
     "find_sources",
+    "fit_adjustment",
+    "fit_model",
     "flag_edges",
     "has_good_pixels",
     "is_transient",
@@ -107,6 +118,7 @@ __all__ = [
     "measure_overlap",
     "number_pixels",
     "outlying_region",
+    "predict",
     "remarks",
     "safe_clip",
     "sky_offset",
