@@ -12,10 +12,12 @@ import pstats
 import time
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from scene import simulate
 
 import jaxcoadd as jc
+from jaxcoadd.artifacts.by_model import find_by_model
 from jaxcoadd.artifacts.compare_warp import compare_warp
 from jaxcoadd.artifacts.config import COMPARE_WARP
 from jaxcoadd.artifacts.outliers import with_outliers
@@ -122,11 +124,17 @@ def main():
     def outliers():
         with_outliers(stack, nothing, plain(stack, median))
 
+    psfs = jnp.asarray(found.psfs)
+
+    def model():
+        find_by_model(stack, psfs, plain(stack, median))
+
     results = ratios(
         {
             "clipped coadd": lambda: jax.block_until_ready(plain(stack, clipped)),
             "CompareWarp": compare,
             "outliers": outliers,
+            "model": model,
         },
         arguments.rounds,
     )

@@ -40,6 +40,7 @@ from jaxcoadd.artifacts.sky_model import (
 from jaxcoadd.coadds import Coadd
 from jaxcoadd.detection import Footprints, find_footprints
 from jaxcoadd.spans import SpanSet
+from jaxcoadd.statistics.order import quantiles
 from jaxcoadd.warps import WarpStack
 from jaxcoadd.zero_points import stack_factors
 
@@ -220,7 +221,8 @@ def _refit(model, warps, left_out, config, *, share, adjust) -> StaticModel:
             ]
         )
         # What all have in common is the sky's own.
-        after = after - jnp.median(after, axis=0)[None]
+        count = jnp.full(4, len(warps), after.dtype)
+        after = after - quantiles(after, count, (0.5,))[0][None]
     sums = [
         _sums(
             model.sky,

@@ -19,6 +19,8 @@ from jaxcoadd.artifacts.sky_model import (
 )
 from jaxcoadd.detection import gaussian_taps, smooth_planes
 from jaxcoadd.masks import has_any
+from jaxcoadd.selection import plane_quantiles
+from jaxcoadd.statistics.order import quantiles, rejected_value
 from jaxcoadd.zero_points import scale_planes
 
 # What was found before counts with so many standard deviations at most, so that a halo
@@ -57,7 +59,7 @@ def prepare_planes(
     image, variance = map(jnp.asarray, scale_planes(image, variance, factor))
     good = jnp.isfinite(image) & (variance > 0) & (variance < jnp.inf)
     good = good & ~has_any(mask, bits)
-    noise = jnp.sqrt(jnp.nanmedian(jnp.where(good, variance, jnp.nan)))
+    noise = jnp.sqrt(plane_quantiles(variance, (0.5,), where=good)[0])
     return Planes(
         jnp.where(good, image, 0),
         jnp.where(good, variance, 1),
@@ -246,8 +248,12 @@ def scatter_of(
     share
         Of the scatter.
     """
-    typical = 1.4826 * jnp.nanmedian(jnp.abs(residuals), axis=0)
-    square = jnp.where(jnp.isfinite(typical), typical, 0) ** 2
+    known = jnp.isfinite(residuals)
+    sizes = jnp.where(known, jnp.abs(residuals), rejected_value(residuals.dtype))
+    flat = sizes.reshape(len(sizes), -1)
+    count = known.sum(0).reshape(-1).astype(flat.dtype)
+    typical = 1.4826 * quantiles(flat, count, (0.5,))[0].reshape(known.shape[1:])
+    square = jnp.where(known.any(0), typical, 0) ** 2
     none = jnp.zeros((), square.dtype)
     for window in ((size, 1), (1, size)):
         square = lax.reduce_window(square, none, lax.add, window, (1, 1), "SAME") / size
