@@ -13,6 +13,7 @@ import tempfile
 import jax
 import matplotlib as mpl
 import numpy as np
+from saao_measures import measure
 
 import jaxcoadd as jc
 from jaxcoadd import io
@@ -138,7 +139,8 @@ def main():
     planes["sigma"] = np.sqrt(np.asarray(coadds["clipped mean"].variance))
     planes["epochs"] = found.artifacts.epoch_count
     draw(planes, HERE / "saao.png")
-    text = json.dumps({"trail_of_0070": total, "frames": rows}, indent=1)
+    measured = measure(direct, found.artifacts, trail, folder / "stars.csv")
+    text = json.dumps({"masked_in_0070": total, "frames": rows, **measured}, indent=1)
     (HERE / "saao.json").write_text(text + "\n")
 
 

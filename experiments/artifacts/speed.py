@@ -106,6 +106,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--warps", type=int, default=30)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--model", action="store_true", help="some minutes more")
     parser.add_argument("--output", type=pathlib.Path, default=HERE / "speed.json")
     arguments = parser.parse_args()
     # The whole rendered field: what is near its borders does not matter here.
@@ -134,7 +135,7 @@ def main():
             "clipped coadd": lambda: jax.block_until_ready(plain(stack, clipped)),
             "CompareWarp": compare,
             "outliers": outliers,
-            "model": model,
+            **({"model": model} if arguments.model else {}),
         },
         arguments.rounds,
     )
