@@ -20,6 +20,8 @@ from jaxcoadd.coadds import Coadd
 from jaxcoadd.masks import LSST_PLANES
 from jaxcoadd.warps import Warp, stack_warps
 
+pytestmark = pytest.mark.slow
+
 SHAPE = (48, 52)
 Y, X = np.mgrid[: SHAPE[0], : SHAPE[1]]
 BAD = np.uint32(LSST_PLANES.bits(["BAD"]))
