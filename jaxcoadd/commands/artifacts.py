@@ -32,8 +32,8 @@ def add_artifact_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--method",
         choices=METHODS,
-        help="how artifacts are kept out; compare-and-clip where PSF-matched warps are "
-        "given or made, and else plain",
+        help="how artifacts are kept out; compare-and-clip with --psf-matched or "
+        "--match-psf, and else plain",
     )
     add(
         "--version",
