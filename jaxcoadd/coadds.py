@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
-from jaxcoadd.arrays import Count, FloatScalar, Image, Mask, PerWarp
+from jaxcoadd.arrays import Count, FloatScalar, Image, Mask, PerWarp, Present
 from jaxcoadd.folding import spread_over_pixels
 from jaxcoadd.interpolation import fallback_value, interpolate_planes
 from jaxcoadd.masks import (
@@ -194,12 +194,24 @@ def weigh_stack(stack: WarpStack, config: CoaddConfig) -> tuple[WarpStack, Coadd
     weights, present = config.weighting.weigh_warps(
         scale_zero_points(stack, zero_point), planes.bits(config.bad_planes)
     )
+    return use_weights(stack, weights, present), config
+
+
+def use_weights(stack: WarpStack, weights: PerWarp, present: Present) -> WarpStack:
+    """Give a stack weights that are known.
+
+    Parameters
+    ----------
+    stack
+        Warps.
+    weights, present
+        Of each warp, and whether it is of use.
+    """
     mask = stack.mask
     if stack.weight is None:
         # A warp that turned out to be of no use is no input: its mask must not count.
         mask = jnp.where(present[:, None, None], mask, jnp.uint32(0))
-    weighed = dataclasses.replace(stack, mask=mask, weight=weights, present=present)
-    return weighed, config
+    return dataclasses.replace(stack, mask=mask, weight=weights, present=present)
 
 
 def stack_pixels(stack: WarpStack, config: CoaddConfig) -> Coadd:

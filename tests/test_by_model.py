@@ -17,10 +17,11 @@ from jaxcoadd.artifacts.residuals import (
     embed,
     inner,
     padded_size,
+    pooled_scatter,
     prepare_planes,
-    scatter_of,
     stands_out,
     subtract_prediction,
+    typical_size,
 )
 from jaxcoadd.artifacts.sky_model import (
     bounded,
@@ -224,7 +225,7 @@ def test_the_scatter_between_warps_is_pooled_and_not_below_noise():
     image = np.random.default_rng(0).normal(size=(9, *SHAPE))
     image[:, 20:30, 20:30] *= 30
     image[:4, 50, 50] = np.nan
-    scatter = scatter_of(jnp.asarray(image), size=3, share=0.5)
+    scatter = pooled_scatter(typical_size(jnp.asarray(image)), size=3, share=0.5)
     assert (np.asarray(scatter[40:]) == 1).mean() > 0.98
     # Half of 30 times the noise, by nine pixels of nine warps.
     assert 9 < float(scatter[22:28, 22:28].mean()) < 18
@@ -254,7 +255,7 @@ def test_jit_equals_eager():
         ridge=BY_MODEL.ridge,
         searches=BY_MODEL.searches,
     )
-    compiled = model.residual(spoilt, 0, BY_MODEL)
+    compiled = model.residual(spoilt, 0, BY_MODEL, BY_MODEL.searches)
     for one, other in zip(eager, compiled, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=0.5)
     unit = jnp.ones(SHAPE, jnp.float32)

@@ -102,7 +102,7 @@ def ways(frames, artifacts):
     nothing = np.zeros_like(usable)
     found = {
         "mean": Way(frames, usable, nothing),
-        "clipped mean": Way(frames, usable, frames.clipped(partner | True)),
+        "clipped mean": Way(frames, usable, frames.clipped(np.ones_like(partner))),
         "clipped mean of 19": Way(
             frames, usable & partner[:, None, None], frames.clipped(partner)
         ),

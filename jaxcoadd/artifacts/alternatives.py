@@ -5,11 +5,10 @@ import mmap
 from collections.abc import Mapping, Sequence
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxcoadd.arrays import Mask
-from jaxcoadd.coadds import Coadd, CoaddConfig, coadd, weigh_stack
+from jaxcoadd.coadds import Coadd, CoaddConfig, coadd, use_weights, weigh_stack
 from jaxcoadd.masks import MaskPlanes
 from jaxcoadd.spans import SpanSet, apply_alternative_masks
 from jaxcoadd.spans.masking import write_alternative_masks
@@ -33,12 +32,11 @@ def weigh_once(stack: WarpStack, config: CoaddConfig) -> tuple[WarpStack, CoaddC
     tuple
         The stack with weights, and the configuration with the zero point.
     """
-    weight, present, settled = _compiled_weights(stack, config)
-    mask = stack.mask
-    if stack.weight is None and not np.asarray(present).all():
-        mask = jnp.where(present[:, None, None], mask, jnp.uint32(0))
-    weighed = dataclasses.replace(stack, mask=mask, weight=weight, present=present)
-    return weighed, settled
+    weights, present, settled = _compiled_weights(stack, config)
+    if np.asarray(present).all():
+        # No mask changes, and none need be copied.
+        return dataclasses.replace(stack, weight=weights, present=present), settled
+    return use_weights(stack, weights, present), settled
 
 
 def _weights(stack, config):

@@ -13,9 +13,10 @@ from jaxcoadd.detection import (
     plane_background,
     spline_background,
 )
+from jaxcoadd.detection.backgrounds import check_bin_size
 from jaxcoadd.masks import MaskPlanes, has_any
 from jaxcoadd.warps import WarpStack
-from jaxcoadd.zero_points import scale_planes, stack_factors
+from jaxcoadd.zero_points import stack_factors
 
 NOT_BACKGROUND = (
     "BAD",
@@ -56,7 +57,7 @@ class PlaneOffset:
 
     def __post_init__(self):
         """Refuse cells without pixels."""
-        _check_bin_size(self.bin_size)
+        check_bin_size(self.bin_size)
 
     def measure(self, difference: Image, where: Region) -> Image:
         """Return the offset at each pixel; NaN if no pixel counts."""
@@ -83,7 +84,7 @@ class SplineOffset:
 
     def __post_init__(self):
         """Refuse cells without pixels."""
-        _check_bin_size(self.bin_size)
+        check_bin_size(self.bin_size)
 
     def measure(self, difference: Image, where: Region) -> Image:
         """Return the offset at each pixel; NaN if no pixel counts."""
@@ -160,9 +161,8 @@ def match_backgrounds(
     for n, present in enumerate(np.asarray(stack.present)):
         image = stack.image[n]
         if present:
-            scaled, _ = scale_planes(image, stack.variance[n], factors[n])
             offset = sky_offset(
-                jnp.asarray(scaled),
+                image * factors[n],
                 stack.mask[n],
                 reference.image,
                 planes=stack.planes,
@@ -176,11 +176,6 @@ def match_backgrounds(
 def known_offset(offset: Image) -> Image:
     """Return an offset, 0 where it could not be measured."""
     return jnp.where(jnp.isnan(offset), 0, offset)
-
-
-def _check_bin_size(bin_size):
-    if bin_size < 1:
-        raise ValueError(f"bin_size must be 1 or more, not {bin_size}")
 
 
 _compiled_constant = jax.jit(constant_background)

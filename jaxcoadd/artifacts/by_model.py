@@ -2,7 +2,8 @@
 
 import dataclasses
 from collections.abc import Sequence
-from functools import partial
+from functools import partial, reduce
+from operator import add
 
 import jax
 import jax.numpy as jnp
@@ -14,20 +15,20 @@ from jaxcoadd.artifacts.config import COMPARE_WARP, CompareWarpConfig
 from jaxcoadd.artifacts.differences import Candidates
 from jaxcoadd.artifacts.filters import is_transient, max_epochs
 from jaxcoadd.artifacts.finding import Artifacts
-from jaxcoadd.artifacts.model_config import BY_MODEL, ModelConfig
-from jaxcoadd.artifacts.outliers import OutlierConfig, source_flux
+from jaxcoadd.artifacts.model_config import BY_MODEL, ModelConfig, SmoothSearch
+from jaxcoadd.artifacts.outliers import OutlierConfig, near, source_flux
 from jaxcoadd.artifacts.residuals import (
     Planes,
     Residual,
     embed,
     inner,
-    near,
     padded_size,
+    pooled_scatter,
     prepare_planes,
-    scatter_of,
     sky_variance,
     stands_out,
     subtract_prediction,
+    typical_size,
 )
 from jaxcoadd.artifacts.sky_model import (
     SkyModel,
@@ -44,13 +45,15 @@ from jaxcoadd.statistics.order import quantiles
 from jaxcoadd.warps import WarpStack
 from jaxcoadd.zero_points import stack_factors
 
+# Rows of all warps that are compared at a time.
+_ROWS = 128
 # How far from pixels that are not known a PSF is fitted.
 _CLEAR = 3
 
 _prepare = jax.jit(prepare_planes, static_argnames="bits")
 _subtract = jax.jit(subtract_prediction, static_argnames=("ridge", "searches"))
 _stands_out = jax.jit(stands_out, static_argnames=("outliers", "searches"))
-_scatter = jax.jit(scatter_of, static_argnames=("size", "share"))
+_typical = jax.jit(typical_size)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,15 +74,21 @@ class StaticModel:
     psfs: Images
     adjustments: jax.Array
 
-    def residual(self, planes: Planes, n: int, config: ModelConfig) -> Residual:
-        """Subtract from the n-th warp what it should show."""
+    def residual(
+        self,
+        planes: Planes,
+        n: int,
+        config: ModelConfig,
+        searches: tuple[SmoothSearch, ...] = (),
+    ) -> Residual:
+        """Subtract from the n-th warp what it should show, for some searches."""
         return _subtract(
             self.sky,
             planes,
             self.psfs[n],
             self.adjustments[n],
             ridge=config.ridge,
-            searches=config.searches,
+            searches=searches,
         )
 
 
@@ -137,15 +146,15 @@ def find_by_model(
         for n in range(present)
     ]
     model = fit_model(warps, psfs, reference.image, config=config)
-    residuals = [model.residual(planes, n, config) for n, planes in enumerate(warps)]
-    scatter = _scatter(
-        jnp.stack([_deviations(residual) for residual in residuals]),
-        size=config.scatter_size,
-        share=config.scatter_share,
-    )
+    scatter = _scatter(model, warps, config)
     found = [
-        _stands_out(r, scatter, outliers=config.outliers, searches=config.searches)
-        for r in residuals
+        _stands_out(
+            model.residual(planes, n, config, config.searches),
+            scatter,
+            outliers=config.outliers,
+            searches=config.searches,
+        )
+        for n, planes in enumerate(warps)
     ]
     singles, hits = (np.stack([np.asarray(f[k]) for f in found]) for k in range(2))
     good = np.stack([np.asarray(planes.good) for planes in warps])
@@ -170,11 +179,11 @@ def fit_model(
     """
     start = jnp.nan_to_num(reference)
     variance = 1 / sum(1 / planes.noise**2 for planes in warps)
-    sums = [
+    sums = (
         _first_sums(planes, psf, start, variance)
         for planes, psf in zip(warps, psfs, strict=True)
-    ]
-    model = StaticModel(_total(sums), psfs, jnp.zeros((len(warps), 4), psfs.dtype))
+    )
+    model = StaticModel(reduce(add, sums), psfs, jnp.zeros((len(warps), 4), psfs.dtype))
     nothing = [jnp.zeros(reference.shape, bool)] * len(warps)
     for number, share in enumerate(config.clip_shares):
         model = _refit(model, warps, nothing, config, share=share, adjust=number > 0)
@@ -185,11 +194,21 @@ def fit_model(
     return model
 
 
-def _total(sums):
-    total = sums[0]
-    for one in sums[1:]:
-        total = total + one
-    return total
+def _scatter(model, warps, config):
+    """Measure by how much warps scatter beyond their noise, some rows at a time."""
+    deviations = np.stack(
+        [
+            np.asarray(_deviations(model.residual(planes, n, config)))
+            for n, planes in enumerate(warps)
+        ]
+    )
+    typical = [
+        _typical(jnp.asarray(deviations[:, row : row + _ROWS]))
+        for row in range(0, deviations.shape[1], _ROWS)
+    ]
+    return pooled_scatter(
+        jnp.concatenate(typical), size=config.scatter_size, share=config.scatter_share
+    )
 
 
 def _left_out(model, warps, searches, config):
@@ -197,7 +216,7 @@ def _left_out(model, warps, searches, config):
     unit = jnp.ones_like(warps[0].image)
     hits = [
         _stands_out(
-            model.residual(planes, n, config),
+            model.residual(planes, n, config, searches),
             unit,
             outliers=config.removal,
             searches=searches,
@@ -223,7 +242,7 @@ def _refit(model, warps, left_out, config, *, share, adjust) -> StaticModel:
         # What all have in common is the sky's own.
         count = jnp.full(4, len(warps), after.dtype)
         after = after - quantiles(after, count, (0.5,))[0][None]
-    sums = [
+    sums = (
         _sums(
             model.sky,
             planes,
@@ -234,8 +253,8 @@ def _refit(model, warps, left_out, config, *, share, adjust) -> StaticModel:
             config=config,
         )
         for n, planes in enumerate(warps)
-    ]
-    return StaticModel(_total(sums), model.psfs, after)
+    )
+    return StaticModel(reduce(add, sums), model.psfs, after)
 
 
 @jax.jit

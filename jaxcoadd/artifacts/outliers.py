@@ -187,9 +187,7 @@ def find_outliers(
     )
     excess = jnp.abs(image - reference) - allowed
     outlier = excess > config.n_sigma * sigma
-    # Numbers, as a window of truth values is slow.
-    beside = _largest(outlier.astype(image.dtype), 1) > 0
-    return outlier | (beside & (excess > config.n_sigma_beside * sigma))
+    return outlier | (near(outlier, 1) & (excess > config.n_sigma_beside * sigma))
 
 
 def source_flux(
@@ -206,6 +204,20 @@ def source_flux(
     """
     above = jnp.abs(reference) - config.floor * _root(reference_variance)
     return _largest(jnp.where(above > 0, above, 0), config.reach)
+
+
+def near(region: Region, reach: int) -> Region:
+    """Tell which pixels are within so many rows and columns of a region.
+
+    Parameters
+    ----------
+    region
+        True in the region, (y, x).
+    reach
+        How many, corners included.
+    """
+    # Numbers, as a window of truth values is slow.
+    return _largest(region.astype(jnp.float32), reach) > 0
 
 
 def _root(variance):

@@ -9,7 +9,12 @@ from scipy import fft
 
 from jaxcoadd.arrays import FloatScalar, Image, Mask, Region
 from jaxcoadd.artifacts.model_config import SmoothSearch
-from jaxcoadd.artifacts.outliers import OutlierConfig, find_outliers, source_flux
+from jaxcoadd.artifacts.outliers import (
+    OutlierConfig,
+    find_outliers,
+    near,
+    source_flux,
+)
 from jaxcoadd.artifacts.sky_model import (
     Adjustment,
     SkyModel,
@@ -26,6 +31,8 @@ from jaxcoadd.zero_points import scale_planes
 # What was found before counts with so many standard deviations at most, so that a halo
 # is not found around it.
 _KNOWN_SIGMA = 1.0
+# Standard deviations of a Gaussian in the median of its sizes.
+_TO_SIGMA = 1.4826
 
 
 class Planes(NamedTuple):
@@ -222,39 +229,35 @@ def _smooth(image, residual, width, share) -> tuple[Image, Image]:
     return image, jnp.sqrt(jnp.where(variance > 0, variance * share, jnp.inf))
 
 
-def near(region: Region, reach: int) -> Region:
-    """Tell which pixels are within so many rows and columns of a region."""
-    # Numbers, as a window of truth values is slow.
-    numbers = region.astype(jnp.float32)
-    size = 2 * reach + 1
-    for window in ((size, 1), (1, size)):
-        numbers = lax.reduce_window(
-            numbers, jnp.float32(0), lax.max, window, (1, 1), "SAME"
-        )
-    return numbers > 0
-
-
-def scatter_of(
-    residuals: Float[Array, "warp y x"], *, size: int, share: float
-) -> Image:
-    """Return by how much warps scatter beyond their noise, or 1 if that is more.
+def typical_size(residuals: Float[Array, "warp y x"]) -> Image:
+    """Return the scatter that the median size of residuals speaks of, 0 for none.
 
     Parameters
     ----------
     residuals
         In standard deviations; NaN where not known.
-    size
-        Rows and columns to pool over.
-    share
-        Of the scatter.
     """
     known = jnp.isfinite(residuals)
     sizes = jnp.where(known, jnp.abs(residuals), rejected_value(residuals.dtype))
     flat = sizes.reshape(len(sizes), -1)
     count = known.sum(0).reshape(-1).astype(flat.dtype)
-    typical = 1.4826 * quantiles(flat, count, (0.5,))[0].reshape(known.shape[1:])
-    square = jnp.where(known.any(0), typical, 0) ** 2
-    none = jnp.zeros((), square.dtype)
+    typical = quantiles(flat, count, (0.5,))[0].reshape(known.shape[1:])
+    return jnp.where(known.any(0), _TO_SIGMA * typical, 0)
+
+
+def pooled_scatter(typical: Image, *, size: int, share: float) -> Image:
+    """Return by how much warps scatter beyond their noise, or 1 if that is more.
+
+    Parameters
+    ----------
+    typical
+        From `typical_size`.
+    size
+        Rows and columns to pool over.
+    share
+        Of the scatter.
+    """
+    square, none = typical**2, jnp.zeros((), typical.dtype)
     for window in ((size, 1), (1, size)):
         square = lax.reduce_window(square, none, lax.add, window, (1, 1), "SAME") / size
     return jnp.maximum(1, share * jnp.sqrt(square))

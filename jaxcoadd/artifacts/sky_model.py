@@ -191,18 +191,20 @@ def fit_adjustment(
     scale = jnp.sqrt(sigma**2 + (_SLACK * prediction) ** 2)
     inverse = jnp.where(used, 1 / jnp.where(used, scale, 1), 0)
     base = jnp.stack([prediction, -slope_y, -slope_x, curve]) * inverse[None]
-    off = jnp.where(used, image - prediction, 0) * inverse
+    base = base.reshape(4, -1)
+    off = (jnp.where(used, image - prediction, 0) * inverse).reshape(-1)
 
     def improve(found, _):
-        left = off - jnp.einsum("a,ayx->yx", found, base)
+        left = off - _product(found, base)
         weight = 1.5 / jnp.maximum(jnp.abs(left), 1.5)
-        matrix = jnp.einsum("ayx,byx,yx->ab", base, base, weight)
+        weighted = base * weight[None]
+        matrix = _product(weighted, base.T)
         size = jnp.sqrt(jnp.diag(matrix))
         size = jnp.where(size > 0, size, 1)
         scaled = matrix / (size[:, None] * size[None]) + 1e-4 * jnp.eye(
             4, dtype=size.dtype
         )
-        side = jnp.einsum("ayx,yx,yx->a", base, off, weight) / size
+        side = _product(weighted, off) / size
         return jnp.linalg.solve(scaled, side) / size, None
 
     start = jnp.zeros(4, prediction.dtype)
@@ -213,6 +215,11 @@ def bounded(adjustment: Adjustment) -> Adjustment:
     """Return an adjustment, or none at all where any part is beyond its limit."""
     limits = jnp.asarray(MOST_ADJUSTED, adjustment.dtype)
     return jnp.where((jnp.abs(adjustment) <= limits).all(), adjustment, 0)
+
+
+def _product(matrix, other):
+    # Devices that round factors first would lose what differs.
+    return jnp.matmul(matrix, other, precision="highest")
 
 
 def _power(transform):

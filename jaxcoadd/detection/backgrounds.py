@@ -49,8 +49,13 @@ class BackgroundConfig:
 
     def __post_init__(self):
         """Refuse cells without pixels."""
-        if self.bin_size < 1:
-            raise ValueError(f"bin_size must be 1 or more, not {self.bin_size}")
+        check_bin_size(self.bin_size)
+
+
+def check_bin_size(bin_size: int) -> None:
+    """Refuse cells of less than a pixel with a `ValueError`."""
+    if bin_size < 1:
+        raise ValueError(f"bin_size must be 1 or more, not {bin_size}")
 
 
 def measure_background(
